@@ -1,0 +1,2 @@
+//! The program lvm.
+fn main() {}

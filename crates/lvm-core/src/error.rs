@@ -1,0 +1,214 @@
+//! What can go wrong, with what, where and what to do.
+
+use std::fmt;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error; [`Error::kind`] says which.
+pub struct Error(Box<ErrorKind>);
+
+/// The kinds of error, with what is needed to act on them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting of an algorithm or a parameter of a model is outside its range.
+    Config {
+        /// The setting, as it is named in the code.
+        field: &'static str,
+        /// What is wrong with it and what is allowed.
+        message: String,
+    },
+    /// Two shapes that must agree do not.
+    Shape {
+        /// What was measured.
+        what: &'static str,
+        /// The size needed.
+        expected: usize,
+        /// The size found.
+        found: usize,
+    },
+    /// A cell is NaN and nobody said that NaN means missing.
+    NotANumber {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// Name of the column, where the source knows it.
+        name: Option<String>,
+    },
+    /// A cell is infinite.
+    Infinite {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// Name of the column, where the source knows it.
+        name: Option<String>,
+    },
+    /// A cell is so large that its square overflows.
+    TooLarge {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// The table has no rows or no columns.
+    Empty,
+    /// Every entry of a row is missing.
+    MissingRow {
+        /// Row, from 0.
+        row: usize,
+    },
+    /// Every entry of a column is missing.
+    MissingColumn {
+        /// Column, from 0.
+        column: usize,
+        /// Name of the column, where the source knows it.
+        name: Option<String>,
+    },
+    /// A column does not vary and the model needs it to.
+    ConstantColumn {
+        /// Column, from 0.
+        column: usize,
+        /// Name of the column, where the source knows it.
+        name: Option<String>,
+    },
+    /// Fewer rows (of weight above zero) than the model needs.
+    TooFewRows {
+        /// Rows there are.
+        rows: usize,
+        /// Rows needed.
+        needed: usize,
+        /// What needs them.
+        why: &'static str,
+    },
+    /// A row weight is negative or not finite.
+    Weight {
+        /// Row, from 0.
+        row: usize,
+        /// The weight.
+        value: f64,
+    },
+    /// All row weights are zero.
+    NoWeight,
+    /// All rows are equal, so there is nothing to model.
+    NoVariation,
+    /// A matrix that must be positive definite is not.
+    NotPositiveDefinite {
+        /// Which matrix.
+        what: String,
+        /// The leading minor that fails, from 0.
+        index: usize,
+    },
+    /// A decomposition did not converge.
+    Decomposition {
+        /// Which one, of what.
+        what: &'static str,
+    },
+    /// The objective became NaN or infinite.
+    Objective {
+        /// Iteration, from 1.
+        iteration: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A row source could not deliver its rows.
+    Source(Box<dyn std::error::Error + Send + Sync>),
+    /// The bytes of a model file are not a model.
+    ModelFile {
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Which error this is.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// An [`ErrorKind::Config`].
+    pub fn config(field: &'static str, message: impl Into<String>) -> Self {
+        ErrorKind::Config { field, message: message.into() }.into()
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error(Box::new(kind))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} [{:?}]", self.0)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.kind() {
+            ErrorKind::Source(e) => Some(e.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// `3` or `3 ("height")`.
+fn column_label(column: usize, name: &Option<String>) -> String {
+    match name {
+        Some(name) => format!("{column} (\"{name}\")"),
+        None => column.to_string(),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            ErrorKind::Config { field, message } => write!(f, "{field}: {message}"),
+            ErrorKind::Shape { what, expected, found } => {
+                write!(f, "{what}: expected {expected}, found {found}")
+            }
+            ErrorKind::NotANumber { row, column, name } => write!(
+                f,
+                "NaN in row {row}, column {} (both from 0); remove it, or say that NaN means missing",
+                column_label(*column, name)
+            ),
+            ErrorKind::Infinite { row, column, name } => {
+                write!(f, "infinite value in row {row}, column {} (both from 0); remove or replace it", column_label(*column, name))
+            }
+            ErrorKind::TooLarge { row, column, value } => {
+                write!(f, "value {value:e} in row {row}, column {column} (both from 0) overflows when squared; rescale the column")
+            }
+            ErrorKind::Empty => write!(f, "the table is empty: at least one row and one column are needed"),
+            ErrorKind::MissingRow { row } => {
+                write!(f, "every entry of row {row} (from 0) is missing; drop the row")
+            }
+            ErrorKind::MissingColumn { column, name } => {
+                write!(f, "every entry of column {} (from 0) is missing; leave the column out", column_label(*column, name))
+            }
+            ErrorKind::ConstantColumn { column, name } => {
+                write!(f, "column {} (from 0) is constant; leave the column out", column_label(*column, name))
+            }
+            ErrorKind::TooFewRows { rows, needed, why } => {
+                write!(f, "{rows} rows are too few: {why} needs at least {needed}")
+            }
+            ErrorKind::Weight { row, value } => write!(
+                f,
+                "weight {value} of row {row} (from 0): a weight says how often the row stands, so it must be finite and not negative"
+            ),
+            ErrorKind::NoWeight => write!(f, "all row weights are zero: no row is left"),
+            ErrorKind::NoVariation => write!(f, "all rows are equal: there is no variation to model"),
+            ErrorKind::NotPositiveDefinite { what, index } => write!(f, "{what} is not positive definite (leading minor {index}, from 0)"),
+            ErrorKind::Decomposition { what } => write!(f, "{what} did not converge"),
+            ErrorKind::Objective { iteration, value } => {
+                write!(f, "the objective is {value} after iteration {iteration}; check the scale of the data and the start")
+            }
+            ErrorKind::Source(e) => write!(f, "reading rows: {e}"),
+            ErrorKind::ModelFile { message } => write!(f, "not a usable model file: {message}"),
+        }
+    }
+}

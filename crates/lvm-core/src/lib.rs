@@ -1,0 +1,22 @@
+//! Latent-variable models with closed-form mathematics, on ndarray.
+//!
+//! A latent-variable model explains an observed x by an unobserved z: p(x, z) = p(z) p(x | z). Five tasks, one vocabulary
+//! ([`model`]): generate, find the MAP latent, infer p(z | x), evaluate log p(x), estimate parameters ([`mod@fit`]).
+//!
+//! This crate does no input or output, prints nothing, owns no thread pool and keeps no global state.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod criteria;
+pub mod error;
+pub mod fit;
+pub mod imputation;
+pub mod linalg;
+pub mod model;
+pub mod moments;
+pub mod random;
+pub mod rows;
+pub mod sweep;
+
+pub use error::{Error, ErrorKind, Result};

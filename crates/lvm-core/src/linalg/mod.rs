@@ -1,0 +1,241 @@
+//! The linear algebra the models need, on ndarray and f64. The only files that name a linear-algebra library.
+//!
+//! Decompositions come from faer, or from LAPACK with one of the `lapack` features; products come from faer always.
+
+use crate::error::{Error, ErrorKind, Result};
+use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular_matmul};
+use faer::{Accum, Par};
+use faer_ext::{IntoFaer, IntoNdarray};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+
+#[cfg(not(feature = "lapack-base"))]
+mod faer_backend;
+#[cfg(not(feature = "lapack-base"))]
+use faer_backend as backend;
+
+#[cfg(feature = "lapack-base")]
+mod lapack_backend;
+#[cfg(feature = "lapack-base")]
+use lapack_backend as backend;
+
+/// The leading minor (from 0) that is not positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotPositiveDefinite {
+    /// Index of the minor.
+    pub index: usize,
+}
+
+impl NotPositiveDefinite {
+    /// The error, with the name of the matrix.
+    pub fn of(self, what: impl Into<String>) -> Error {
+        ErrorKind::NotPositiveDefinite { what: what.into(), index: self.index }.into()
+    }
+}
+
+/// Lower Cholesky factor L of A = L Lᵀ; reads the lower triangle of `a`, the upper of the result is zero.
+///
+/// # Errors
+/// If a leading minor is not positive or not finite.
+pub fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64>, NotPositiveDefinite> {
+    backend::cholesky(a)
+}
+
+/// Eigenvalues in descending order and eigenvectors as columns of a symmetric matrix; reads the lower triangle.
+///
+/// # Errors
+/// If the iteration does not converge or the matrix is not finite.
+pub fn eigh(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    if a.iter().any(|v| !v.is_finite()) {
+        return Err(ErrorKind::Decomposition { what: "eigen-decomposition of a matrix that is not finite" }.into());
+    }
+    backend::eigh(a)
+}
+
+/// Thin singular value decomposition A = U diag(s) Vᵀ, s descending: U (m, r), s (r), Vᵀ (r, n) with r = min(m, n).
+///
+/// # Errors
+/// If the iteration does not converge or the matrix is not finite.
+pub fn svd(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
+    if a.iter().any(|v| !v.is_finite()) {
+        return Err(ErrorKind::Decomposition { what: "singular value decomposition of a matrix that is not finite" }.into());
+    }
+    backend::svd(a)
+}
+
+/// Thin QR decomposition A = Q R of a matrix (m, n) with m ≥ n: Q (m, n), R (n, n) upper triangular.
+///
+/// # Errors
+/// If LAPACK refuses the matrix.
+pub fn qr(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array2<f64>)> {
+    backend::qr(a)
+}
+
+/// Solves L X = B for lower triangular L, in place.
+pub fn solve_lower(l: ArrayView2<'_, f64>, b: ArrayViewMut2<'_, f64>) {
+    faer::linalg::triangular_solve::solve_lower_triangular_in_place(l.into_faer(), b.into_faer(), Par::Seq);
+}
+
+/// Solves Lᵀ X = B for lower triangular L, in place.
+pub fn solve_lower_transposed(l: ArrayView2<'_, f64>, b: ArrayViewMut2<'_, f64>) {
+    faer::linalg::triangular_solve::solve_upper_triangular_in_place(l.reversed_axes().into_faer(), b.into_faer(), Par::Seq);
+}
+
+/// Solves L Lᵀ X = B, in place.
+pub fn cholesky_solve(l: ArrayView2<'_, f64>, mut b: ArrayViewMut2<'_, f64>) {
+    solve_lower(l, b.view_mut());
+    solve_lower_transposed(l, b);
+}
+
+/// L⁻¹ for lower triangular L.
+pub fn inverse_lower(l: ArrayView2<'_, f64>) -> Array2<f64> {
+    let mut inverse = Array2::eye(l.nrows());
+    solve_lower(l, inverse.view_mut());
+    inverse
+}
+
+/// (L Lᵀ)⁻¹ for lower triangular L, exactly symmetric.
+pub fn cholesky_inverse(l: ArrayView2<'_, f64>) -> Array2<f64> {
+    let inverse = inverse_lower(l);
+    let mut out = Array2::zeros(l.raw_dim());
+    gram_lower(1.0, inverse.view(), out.view_mut());
+    mirror_lower(&mut out);
+    out
+}
+
+/// log det (L Lᵀ) = 2 Σ log L_ii.
+pub fn log_det(l: ArrayView2<'_, f64>) -> f64 {
+    2.0 * l.diag().iter().map(|v| v.ln()).sum::<f64>()
+}
+
+/// C ← C + α A B, on the calling thread.
+pub fn add_matmul(alpha: f64, a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    faer::linalg::matmul::matmul(c.into_faer(), Accum::Add, a.into_faer(), b.into_faer(), alpha, Par::Seq);
+}
+
+/// C ← A B, on the calling thread.
+pub fn matmul_into(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    faer::linalg::matmul::matmul(c.into_faer(), Accum::Replace, a.into_faer(), b.into_faer(), 1.0, Par::Seq);
+}
+
+/// A B, on the calling thread.
+pub fn matmul(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
+    let mut c = Array2::zeros((a.nrows(), b.ncols()));
+    matmul_into(a, b, c.view_mut());
+    c
+}
+
+/// C ← B Lᵀ for lower triangular L (D, D): half the work of a product.
+pub fn times_lower_transposed(b: ArrayView2<'_, f64>, l: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    triangular_matmul(
+        c.into_faer(),
+        BlockStructure::Rectangular,
+        Accum::Replace,
+        b.into_faer(),
+        BlockStructure::Rectangular,
+        l.reversed_axes().into_faer(),
+        BlockStructure::TriangularUpper,
+        1.0,
+        Par::Seq,
+    );
+}
+
+/// Lower triangle of C ← C + α Aᵀ A: half the work of a product.
+pub fn gram_lower(alpha: f64, a: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    add_lower(alpha, a, a, c);
+}
+
+/// Lower triangle of C ← C + α Aᵀ B, for products known to be symmetric.
+pub fn add_lower(alpha: f64, a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    triangular_matmul(
+        c.into_faer(),
+        BlockStructure::TriangularLower,
+        Accum::Add,
+        a.reversed_axes().into_faer(),
+        BlockStructure::Rectangular,
+        b.into_faer(),
+        BlockStructure::Rectangular,
+        alpha,
+        Par::Seq,
+    );
+}
+
+/// Copies the lower triangle onto the upper.
+pub fn mirror_lower(a: &mut Array2<f64>) {
+    for i in 0..a.nrows() {
+        for j in i + 1..a.ncols() {
+            a[[i, j]] = a[[j, i]];
+        }
+    }
+}
+
+/// Reorders ascending eigenpairs to descending.
+fn descending(values: ArrayView1<'_, f64>, vectors: ArrayView2<'_, f64>) -> (Array1<f64>, Array2<f64>) {
+    let n = values.len();
+    let order: Vec<usize> = (0..n).rev().collect();
+    (values.select(Axis(0), &order), vectors.select(Axis(1), &order))
+}
+
+/// An owned copy of a faer matrix.
+fn owned(a: faer::MatRef<'_, f64>) -> Array2<f64> {
+    a.into_ndarray().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn spd() -> Array2<f64> {
+        array![[4.0, 1.0, -0.5], [1.0, 3.0, 0.2], [-0.5, 0.2, 2.0]]
+    }
+
+    fn close(a: &Array2<f64>, b: &Array2<f64>) {
+        // 64 ulp of the largest entry: a handful of roundings in 3x3 products
+        let scale = b.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
+        assert!(a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 64.0 * f64::EPSILON * scale), "{a} {b}");
+    }
+
+    #[test]
+    fn cholesky_reproduces_the_matrix_and_names_the_bad_pivot() {
+        let l = cholesky(spd().view()).unwrap();
+        close(&l.dot(&l.t()), &spd());
+        close(&cholesky_inverse(l.view()).dot(&spd()), &Array2::eye(3));
+        assert!((log_det(l.view()) - 20.89_f64.ln()).abs() < 1e-13);
+        let mut bad = spd();
+        bad[[1, 1]] = -1.0;
+        assert_eq!(cholesky(bad.view()), Err(NotPositiveDefinite { index: 1 }));
+        bad[[1, 1]] = f64::NAN;
+        assert!(cholesky(bad.view()).is_err());
+    }
+
+    #[test]
+    fn eigenvalues_descend_and_rebuild_the_matrix() {
+        let (values, v) = eigh(spd().view()).unwrap();
+        assert!(values[0] > values[1] && values[1] > values[2]);
+        close(&(&v * &values).dot(&v.t()), &spd());
+    }
+
+    #[test]
+    fn svd_and_qr_rebuild_a_tall_matrix() {
+        let a = array![[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]];
+        let (u, s, vt) = svd(a.view()).unwrap();
+        close(&(&u * &s).dot(&vt), &a);
+        let (q, r) = qr(a.view()).unwrap();
+        close(&q.dot(&r), &a);
+        close(&q.t().dot(&q), &Array2::eye(2));
+        assert_eq!(r[[1, 0]], 0.0);
+    }
+
+    #[test]
+    fn triangular_products_are_the_full_ones() {
+        let l = cholesky(spd().view()).unwrap();
+        let b = array![[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]];
+        let mut c = Array2::zeros((2, 3));
+        times_lower_transposed(b.view(), l.view(), c.view_mut());
+        close(&c, &b.dot(&l.t()));
+        let mut g = Array2::zeros((3, 3));
+        gram_lower(2.0, b.view(), g.view_mut());
+        mirror_lower(&mut g);
+        close(&g, &(2.0 * b.t().dot(&b)));
+    }
+}

@@ -1,0 +1,182 @@
+//! Where rows come from: an array in memory, a file, a weighted or partly missing table, all behind [`RowSource`].
+//!
+//! Parameters and sums are f64 always; a source of f32 rows is widened block by block, so an f32 table and the same numbers in f64
+//! give the same answer, bit for bit, without a copy of the table.
+
+use crate::error::{Error, ErrorKind, Result};
+use ndarray::{ArrayBase, ArrayRef, ArrayView1, ArrayViewMut2, Axis, Data, Ix2, Slice};
+
+/// What NaN means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// An error that names row and column.
+    #[default]
+    Refuse,
+    /// A missing entry, integrated out exactly.
+    Integrate,
+}
+
+/// A table of N rows and D columns that can deliver any range of its rows.
+///
+/// Implemented by ndarray arrays and views of f32 and f64, by [`Rows`] (weights, missing entries), and by the file readers of
+/// `lvm-data`. Ranges are asked for from several threads at once.
+pub trait RowSource: Sync {
+    /// N.
+    fn n_rows(&self) -> usize;
+    /// D.
+    fn n_cols(&self) -> usize;
+    /// Writes rows `start .. start + out.nrows()` into `out` (B, D).
+    ///
+    /// # Errors
+    /// If the rows can't be read ([`ErrorKind::Source`]).
+    fn read(&self, start: usize, out: ArrayViewMut2<'_, f64>) -> Result<()>;
+    /// Row weights (N), if any: weight w means that the row stands w times; weight 0 that it is not there.
+    fn weights(&self) -> Option<ArrayView1<'_, f64>> {
+        None
+    }
+    /// What NaN means in this source.
+    fn missing(&self) -> Missing {
+        Missing::Refuse
+    }
+    /// The name of a column, for messages.
+    fn column_name(&self, _column: usize) -> Option<String> {
+        None
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// A number type that tables are made of: f32 or f64.
+pub trait Element: Copy + Send + Sync + sealed::Sealed + 'static {
+    /// The same number in f64.
+    fn widen(self) -> f64;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Element for f64 {
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        self
+    }
+}
+
+fn read_array<E: Element>(x: &ArrayRef<E, Ix2>, start: usize, mut out: ArrayViewMut2<'_, f64>) {
+    let rows = out.nrows();
+    out.zip_mut_with(&x.slice_axis(Axis(0), Slice::from(start..start + rows)), |o, &v| *o = v.widen());
+}
+
+impl<E: Element, S: Data<Elem = E> + Sync> RowSource for ArrayBase<S, Ix2> {
+    fn n_rows(&self) -> usize {
+        self.nrows()
+    }
+    fn n_cols(&self) -> usize {
+        self.ncols()
+    }
+    fn read(&self, start: usize, out: ArrayViewMut2<'_, f64>) -> Result<()> {
+        read_array(self, start, out);
+        Ok(())
+    }
+}
+
+/// A source with row weights or with NaN meaning missing.
+///
+/// ```
+/// use lvm_core::rows::{Missing, RowSource, Rows};
+/// use ndarray::array;
+/// let x = array![[1.0, f64::NAN], [2.0, 3.0]];
+/// let weights = array![1.0, 3.0];
+/// let rows = Rows::new(&x).missing_as_nan().weighted(weights.view())?;
+/// assert_eq!(rows.missing(), Missing::Integrate);
+/// assert_eq!(rows.weights().unwrap().sum(), 4.0);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    source: &'a dyn RowSource,
+    weights: Option<ArrayView1<'a, f64>>,
+    missing: Missing,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of `source` as they are.
+    pub fn new(source: &'a dyn RowSource) -> Self {
+        Rows { source, weights: source.weights(), missing: source.missing() }
+    }
+
+    /// The same rows with NaN meaning missing.
+    pub fn missing_as_nan(mut self) -> Self {
+        self.missing = Missing::Integrate;
+        self
+    }
+
+    /// The same rows, each standing as often as its weight says.
+    ///
+    /// # Errors
+    /// If there is not exactly one weight a row, if a weight is negative or not finite, or if all are zero.
+    pub fn weighted(mut self, weights: ArrayView1<'a, f64>) -> Result<Self> {
+        if weights.len() != self.n_rows() {
+            return Err(ErrorKind::Shape { what: "number of row weights", expected: self.n_rows(), found: weights.len() }.into());
+        }
+        if let Some((row, &value)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.0) {
+            return Err(ErrorKind::Weight { row, value }.into());
+        }
+        if !weights.iter().any(|w| *w > 0.0) {
+            return Err(ErrorKind::NoWeight.into());
+        }
+        self.weights = Some(weights);
+        Ok(self)
+    }
+}
+
+impl RowSource for Rows<'_> {
+    fn n_rows(&self) -> usize {
+        self.source.n_rows()
+    }
+    fn n_cols(&self) -> usize {
+        self.source.n_cols()
+    }
+    fn read(&self, start: usize, out: ArrayViewMut2<'_, f64>) -> Result<()> {
+        self.source.read(start, out)
+    }
+    fn weights(&self) -> Option<ArrayView1<'_, f64>> {
+        self.weights
+    }
+    fn missing(&self) -> Missing {
+        self.missing
+    }
+    fn column_name(&self, column: usize) -> Option<String> {
+        self.source.column_name(column)
+    }
+}
+
+/// The error for a cell that can't be used.
+pub(crate) fn bad_cell(data: &dyn RowSource, row: usize, column: usize, value: f64) -> Error {
+    let name = data.column_name(column);
+    if value.is_nan() {
+        ErrorKind::NotANumber { row, column, name }.into()
+    } else if value.is_infinite() {
+        ErrorKind::Infinite { row, column, name }.into()
+    } else {
+        ErrorKind::TooLarge { row, column, value }.into()
+    }
+}
+
+/// The total weight of the rows: N, or the sum of the weights.
+pub fn total_weight(data: &dyn RowSource) -> f64 {
+    data.weights().map_or(data.n_rows() as f64, |w| w.sum())
+}
+
+/// The number of rows that are there at all (weight above zero).
+pub fn n_present(data: &dyn RowSource) -> usize {
+    data.weights().map_or(data.n_rows(), |w| w.iter().filter(|w| **w > 0.0).count())
+}

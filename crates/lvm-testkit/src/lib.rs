@@ -1,0 +1,1 @@
+//! Laws, finite differences and goodness of fit for testing latent-variable models.

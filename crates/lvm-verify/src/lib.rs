@@ -1,0 +1,1 @@
+//! Verification of latent-variable models against exact truths: checks as data, reports as table, JSON and HTML.
