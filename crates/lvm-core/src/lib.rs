@@ -17,6 +17,7 @@ pub mod model;
 pub mod moments;
 pub mod random;
 pub mod rows;
+pub mod selection;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};
