@@ -1,3 +1,4 @@
-//! Integration tests, one binary.
+//! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
 mod gmm_golden;
+mod ppca;
