@@ -1,4 +1,6 @@
 //! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
+mod gmm_fit;
 mod gmm_golden;
+mod gmm_refusals;
 mod ppca;
