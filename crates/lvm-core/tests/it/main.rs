@@ -2,5 +2,7 @@
 
 mod gmm_fit;
 mod gmm_golden;
+mod gmm_naive;
+mod gmm_query;
 mod gmm_refusals;
 mod ppca;
