@@ -5,4 +5,5 @@ mod gmm_golden;
 mod gmm_naive;
 mod gmm_query;
 mod gmm_refusals;
+mod laws;
 mod ppca;
