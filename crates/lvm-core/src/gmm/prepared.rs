@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::gmm::covariance::Covariances;
 use crate::linalg;
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use rayon::prelude::*;
 use std::f64::consts::PI;
 
 /// Parameters in the form in which densities are evaluated:
@@ -68,8 +69,10 @@ fn whiten(covariances: &Covariances, k: usize, d: usize) -> Result<(Whitening, A
     Ok(match covariances {
         Covariances::Full(c) => {
             let (mut inverse, mut log_det) = (Array3::zeros((k, d, d)), Array1::zeros(k));
-            for (index, matrix) in c.outer_iter().enumerate() {
-                let (a, det) = factor(matrix, || format!("the covariance of component {index} (from 0)"))?;
+            let name = |index: usize| format!("the covariance of component {index} (from 0)");
+            let factors: Vec<_> = (0..k).into_par_iter().map(|index| factor(c.index_axis(Axis(0), index), || name(index))).collect();
+            for (index, result) in factors.into_iter().enumerate() {
+                let (a, det) = result?;
                 inverse.index_axis_mut(Axis(0), index).assign(&a);
                 log_det[index] = det;
             }
