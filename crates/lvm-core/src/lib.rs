@@ -19,6 +19,7 @@ pub mod moments;
 pub mod random;
 pub mod rows;
 pub mod selection;
+mod simd;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};

@@ -4,39 +4,11 @@ use super::centred::{Scaled, gathered};
 use super::gram::{Gram, LANEWISE, Sums as GramSums};
 use super::responsibilities::Responsibilities;
 use super::shared::Deviations;
-use super::spread::{Centres, Moments, Second as MomentSums, SquaredDistances};
+use super::packed::{Packed, Shape};
+use super::spread::{Moments, Second as MomentSums, SquaredDistances};
 use super::tiles::{TILE, Tiles};
-use super::triangle::{Keep, Triangle, Whiten};
+use super::triangle::{Keep, Whiten};
 use crate::simd::{self, LANES, Scratch};
-
-/// Parameters in the order in which the loops read them.
-#[derive(Debug, Clone)]
-pub(crate) struct Packed {
-    pub(super) components: usize,
-    pub(super) dim: usize,
-    /// μ_k (K, D), the centres of the moments.
-    pub(super) centres: Vec<f64>,
-    /// log π_k − ½ (D log 2π + log det Σ_k) (K).
-    pub(super) log_scale: Vec<f64>,
-    /// Responsibilities below this are taken for 0 (K).
-    pub(super) threshold: Vec<f64>,
-    pub(super) shape: Shape,
-}
-
-/// The maps A_k under which the covariances become the identity.
-#[derive(Debug, Clone)]
-pub(super) enum Shape {
-    /// A_k lower triangular.
-    Full(Vec<Triangle>),
-    /// One A for all, far from which the images of the centres lie: `origin` a (D), A (μ_k − a).
-    Tied { triangle: Triangle, origin: Vec<f64>, images: Centres },
-    /// One A for all, centres too far apart for a common origin.
-    TiedFar(Triangle),
-    /// 1/σ_kj.
-    Diagonal(Centres),
-    /// 1/σ_k².
-    Spherical(Centres, Vec<f64>),
-}
 
 /// Where a block adds its sums; all in row-major order.
 pub(super) struct Sums<'a> {
@@ -48,6 +20,8 @@ pub(super) struct Sums<'a> {
     pub(super) first: &'a mut [f64],
     /// (K, D, D), (D, D), (K, D) or (K).
     pub(super) second: &'a mut [f64],
+    /// Tied: (K, K).
+    pub(super) overlaps: &'a mut [f64],
 }
 
 /// The buffers of one leaf of a sweep.
@@ -142,7 +116,7 @@ impl Workspace {
         *sums.weight += self.tiles.weights().iter().sum::<f64>();
         match &packed.shape {
             Shape::Full(_) => self.full(packed, sums.first, sums.second),
-            Shape::Tied { .. } | Shape::TiedFar(_) => self.tied(packed, sums.first, sums.second),
+            Shape::Tied { .. } | Shape::TiedFar(_) => self.tied(packed, sums.first, sums.second, sums.overlaps),
             Shape::Diagonal(_) | Shape::Spherical(..) => self.spread(packed, sums.first, sums.second),
         }
         Ok(())
@@ -215,13 +189,12 @@ impl Workspace {
     }
 
     /// Σ_k Σ_n w_n γ_nk (x_n − c_k)(x_n − c_k)ᵀ, by the law of total variance ([`Deviations`]).
-    fn tied(&mut self, packed: &Packed, first: &mut [f64], second: &mut [f64]) {
+    fn tied(&mut self, packed: &Packed, first: &mut [f64], second: &mut [f64], overlaps: &mut [f64]) {
         let (k, d) = (packed.components, packed.dim);
         let n = self.tiles.len() * TILE;
         let chunk = if d <= LANEWISE { 256.min(n) } else { n };
         let first_lanes = self.first.zeros(k * d * LANES);
         let lanes = self.second.zeros(if d <= LANEWISE { d * (d + 1) / 2 * LANES } else { 0 });
-        let mut overlaps = vec![0.0; k * k];
         self.roots.resize(n);
         let inverse_roots = self.roots.get_mut();
         inverse_roots.iter_mut().zip(self.tiles.weights()).for_each(|(r, w)| *r = if *w > 0.0 { 1.0 / w.sqrt() } else { 0.0 });
@@ -261,12 +234,11 @@ impl Workspace {
                         out.iter_mut().zip(gamma).zip(roots).for_each(|((o, g), r)| *o = g * r);
                     }
                 }
-                simd::run(Gram { v, rows, dim: k, out: GramSums::Matrix(&mut overlaps) });
+                simd::run(Gram { v, rows, dim: k, out: GramSums::Matrix(overlaps) });
             }
         }
         add_lanes(first, first_lanes);
         add_pairs(second, lanes, d);
-        add_between(second, &overlaps, &packed.centres, d);
     }
 
     /// Σ_n w_n γ_nk (x_nj − c_kj)², for each j or summed over j.
@@ -305,7 +277,7 @@ fn add_pairs(matrix: &mut [f64], lanes: &[f64], d: usize) {
 }
 
 /// Adds Σ_{k<l} T_kl (c_k − c_l)(c_k − c_l)ᵀ to the lower triangle of a matrix (D, D); `overlaps` is T (K, K), lower triangle.
-fn add_between(matrix: &mut [f64], overlaps: &[f64], centres: &[f64], d: usize) {
+pub(super) fn add_between(matrix: &mut [f64], overlaps: &[f64], centres: &[f64], d: usize) {
     let k = centres.len() / d;
     let mut difference = vec![0.0; d];
     for l in 0..k {

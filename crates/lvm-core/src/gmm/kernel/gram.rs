@@ -1,6 +1,6 @@
 //! Lower triangles of Gram matrices, rows of data across the lanes of a vector.
 
-use crate::simd;
+use crate::simd::{self, LANES};
 use pulp::{Simd, WithSimd};
 
 /// Columns up to which sums are kept lane by lane over several chunks of rows: 2080 pairs, 130 KiB.
@@ -20,7 +20,7 @@ pub(super) struct Gram<'a> {
 
 /// Where the sums of products go.
 pub(super) enum Sums<'a> {
-    /// Pair i ≥ j to vector i (i + 1) / 2 + j, to be summed over its lanes later.
+    /// Pair i ≥ j to the widest vector i (i + 1) / 2 + j, to be summed over its lanes later.
     Lanes(&'a mut [f64]),
     /// Entry (i, j) of a matrix (D, D) in row-major order.
     Matrix(&'a mut [f64]),
@@ -36,7 +36,7 @@ impl WithSimd for Gram<'_> {
             Sums::Lanes(lanes) => {
                 let lanes = simd::vectors_mut::<S>(lanes);
                 let sink = |i: usize, j: usize, v| {
-                    let sum = &mut lanes[i * (i + 1) / 2 + j];
+                    let sum = &mut lanes[(i * (i + 1) / 2 + j) * (LANES / S::F64_LANES)];
                     *sum = simd.add_f64s(*sum, v);
                 };
                 blocks(simd, self.v, self.rows, dim, sink);
