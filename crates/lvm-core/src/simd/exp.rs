@@ -80,7 +80,11 @@ mod tests {
         for scalar in [false, true] {
             let x = arguments();
             let mut y = x.clone();
-            if scalar { Map(&mut y).with_simd(Scalar) } else { simd::run(Map(&mut y)) }
+            if scalar {
+                Map(&mut y).with_simd(Scalar)
+            } else {
+                simd::run(Map(&mut y))
+            }
             for (x, y) in x.iter().zip(y) {
                 // 1 ulp from the series and the sum, half from the reduction without fma, half of the library's own
                 assert!(ulps(y, x.exp()) <= 2.0, "exp({x}) = {y}, expected {}", x.exp());

@@ -53,7 +53,11 @@ mod tests {
         x.extend((1..53).flat_map(|e| [1.0 + 2f64.powi(-e), 1.0 - 2f64.powi(-e)]));
         for scalar in [false, true] {
             let mut y = x.clone();
-            if scalar { Map(&mut y).with_simd(Scalar) } else { simd::run(Map(&mut y)) }
+            if scalar {
+                Map(&mut y).with_simd(Scalar)
+            } else {
+                simd::run(Map(&mut y))
+            }
             for (x, y) in x.iter().zip(y) {
                 let truth = x.ln();
                 // roundings of s, of the sums, and the library's own

@@ -2,9 +2,9 @@
 
 use super::centred::{Scaled, gathered};
 use super::gram::{Gram, LANEWISE, Sums as GramSums};
+use super::packed::{Packed, Shape};
 use super::responsibilities::Responsibilities;
 use super::shared::Deviations;
-use super::packed::{Packed, Shape};
 use super::spread::{Moments, Second as MomentSums, SquaredDistances};
 use super::tiles::{TILE, Tiles};
 use super::triangle::{Keep, Whiten};

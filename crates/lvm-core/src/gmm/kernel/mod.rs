@@ -12,6 +12,8 @@ mod shared;
 mod spread;
 mod tiles;
 mod triangle;
+#[cfg(test)]
+mod twin;
 
 pub(crate) use packed::Packed;
 

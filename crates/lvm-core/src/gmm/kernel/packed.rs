@@ -34,7 +34,6 @@ pub(super) enum Shape {
     Spherical(Centres, Vec<f64>),
 }
 
-
 /// Responsibilities below 2⁻⁶³ π_k are taken for 0: all of them together change N_k, which was about N π_k before this step, by less
 /// than 10⁻¹⁹ of itself.
 const NEGLIGIBLE: f64 = 1.0 / (1u64 << 63) as f64;
