@@ -203,7 +203,7 @@ impl GmmEm {
             Start::KMeansPlusPlus => start::kmeans(self, data, columns, &floor, seed, restart)?,
             Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
         };
-        let statistics = expectation.gather(data, self.covariance, None)?.statistics;
+        let statistics = expectation.gather(data, self.covariance, None)?;
         let k = self.components;
         Ok(GmmState { columns: columns.clone(), floor, expectation, statistics, floored: vec![false; k], reseeded: vec![0; k] })
     }
@@ -216,7 +216,7 @@ impl GmmEm {
         let mut settled = maximise(&state.statistics, before.means().view(), &dead, self.ridge, &state.floor).settle(&state.floor)?;
         if settled.moved_far {
             let centres = settled.mixture.means().view();
-            let statistics = state.expectation.gather(data, self.covariance, Some(centres))?.statistics;
+            let statistics = state.expectation.gather(data, self.covariance, Some(centres))?;
             settled = maximise(&statistics, centres, &dead, self.ridge, &state.floor).settle(&state.floor)?;
         }
         let Settled { mut mixture, floored, .. } = settled;
@@ -280,7 +280,7 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
     fn step(&self, state: &mut GmmState, data: &(dyn RowSource + 'd)) -> Result<Step> {
         let (mixture, repairs) = self.maximise(state, data)?;
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
-        state.statistics = state.expectation.gather(data, self.covariance, None)?.statistics;
+        state.statistics = state.expectation.gather(data, self.covariance, None)?;
         let objective = state.statistics.log_likelihood / state.statistics.weight;
         Ok(Step { objective, converged: false, repairs })
     }
