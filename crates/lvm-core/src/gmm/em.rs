@@ -18,6 +18,8 @@ use ndarray::Array2;
 
 /// Where EM starts.
 #[derive(Debug, Clone, Default)]
+// one value a fit: its size does not matter, and a Box would be in the way of whoever writes it
+#[allow(clippy::large_enum_variant)]
 pub enum Start {
     /// Means by k-means++ and a few sweeps of k-means on standardised columns (of a sample, if the table is large), covariances of
     /// the clusters drawn towards their average.

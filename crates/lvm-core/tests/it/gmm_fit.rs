@@ -182,7 +182,7 @@ fn means_that_move_far_lose_no_digits() {
     // Two clusters of sd 1 at distance 2e6 from a common starting centre: without a second sweep about the new means the variance
     // would be a difference of 1e12s, right to 1e-4.
     let base = clusters(400, 9);
-    let offset = |i: usize| if i % 2 == 0 { 2e6 } else { -2e6 };
+    let offset = |i: usize| if i.is_multiple_of(2) { 2e6 } else { -2e6 };
     let x = Array2::from_shape_fn((400, 3), |(i, j)| base[[i, j]] + offset(i));
     let start = Array2::from_shape_fn((400, 2), |(i, k)| if i % 2 == k { 1.0 } else { 0.0 });
     for covariance in CovarianceType::ALL {
