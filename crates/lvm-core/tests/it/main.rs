@@ -1,5 +1,9 @@
 //! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
+mod gmm_fit;
 mod gmm_golden;
+mod gmm_naive;
+mod gmm_query;
+mod gmm_refusals;
 mod laws;
 mod ppca;
