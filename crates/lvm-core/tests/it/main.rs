@@ -1,3 +1,5 @@
-//! Integration tests of lvm-core.
+//! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
+mod gmm_golden;
+mod laws;
 mod ppca;
