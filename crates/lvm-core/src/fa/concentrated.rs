@@ -24,14 +24,14 @@ const GRADED: f64 = 1e-4;
 /// F and what its derivatives need, at one x.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
-    /// x = log ψ (D), in the units of the sample covariance.
+    /// ψ (D), in the units of the sample covariance. This, not x, is what the point is: a fit resumed from ψ is the same fit.
+    pub(super) psi: Array1<f64>,
+    /// x = log ψ (D).
     pub(super) x: Array1<f64>,
     /// F.
     pub(super) value: f64,
     /// ∂F/∂x (D).
     pub(super) gradient: Array1<f64>,
-    /// Σ_{m>r} |1 − θ_m| u_jm², the size of the terms of the gradient (D).
-    pub(super) gradient_scale: Array1<f64>,
     /// r, the number of leading eigenvalues above 1, at most q.
     active: usize,
     /// θ: all D, or the leading q.
@@ -43,8 +43,8 @@ pub(super) struct Point {
 /// F for one sample covariance and one q.
 #[derive(Debug)]
 pub(super) struct Concentrated<'a> {
-    sample: &'a SampleCovariance,
-    factors: usize,
+    pub(super) sample: &'a SampleCovariance,
+    pub(super) factors: usize,
     /// X with C = Xᵀ X, for graded spectra.
     root: Option<Array2<f64>>,
 }
@@ -55,40 +55,39 @@ impl<'a> Concentrated<'a> {
         Ok(Concentrated { sample, factors, root })
     }
 
-    /// F, its gradient and the eigenpairs at x. `warm` gives leading eigenvectors to start from, `accuracy` is how small the residual
+    /// F, its gradient and the eigenpairs at ψ. `warm` gives leading eigenvectors to start from, `accuracy` is how small the residual
     /// of an eigenpair must be relative to θ_1; both matter only where the spectrum is not computed in full.
-    pub(super) fn at(&self, x: Array1<f64>, warm: Option<&Point>, accuracy: f64) -> Result<Point> {
-        let d = x.len();
-        let half = x.mapv(|x| (-0.5 * x).exp());
+    pub(super) fn at(&self, psi: Array1<f64>, warm: Option<&Point>, accuracy: f64) -> Result<Point> {
+        let d = psi.len();
+        let x = psi.mapv(f64::ln);
+        let half = psi.mapv(|psi| 1.0 / psi.sqrt());
         let mut a = self.sample.c.clone();
         a *= &half;
         a *= &half.view().insert_axis(Axis(1));
         let (theta, u) = match &self.root {
             Some(root) => {
-                let graded = x.iter().zip(&self.sample.variance).any(|(x, v)| x.exp() < GRADED * v);
+                let graded = psi.iter().zip(&self.sample.variance).any(|(psi, v)| *psi < GRADED * v);
                 if graded { jacobi::right_singular(&(root * &half)) } else { linalg::eigh(a.view())? }
             }
             None => krylov::leading(&a, self.factors, warm.map(|p| &p.u), accuracy)?,
         };
         let active = theta.iter().take(self.factors).take_while(|t| **t > 1.0).count();
         let leading: f64 = theta.iter().take(active).map(|t| 1.0 + t.ln()).sum();
-        let (rest, gradient, gradient_scale);
+        let (rest, gradient);
         if theta.len() == d {
             rest = theta.iter().skip(active).sum();
             let tail = u.slice_axis(Axis(1), Slice::from(active..));
             let squares = tail.mapv(|u| u * u);
             let misfit = theta.slice_axis(Axis(0), Slice::from(active..)).mapv(|t| 1.0 - t);
             gradient = squares.dot(&misfit);
-            gradient_scale = squares.dot(&misfit.mapv(f64::abs));
         } else {
             rest = a.diag().sum() - theta.iter().take(active).sum::<f64>();
             let head = u.slice_axis(Axis(1), Slice::from(..active)).mapv(|u| u * u);
             let lift = theta.slice_axis(Axis(0), Slice::from(..active)).mapv(|t| t - 1.0);
             gradient = 1.0 - &a.diag() + head.dot(&lift);
-            gradient_scale = a.diag().mapv(f64::abs);
         }
         let value = x.sum() + leading + rest;
-        Ok(Point { x, value, gradient, gradient_scale, active, theta, u })
+        Ok(Point { psi, x, value, gradient, active, theta, u })
     }
 }
 
@@ -111,7 +110,7 @@ impl Point {
             let strength = (self.theta[k] - 1.0).sqrt();
             let column = self.u.column(k);
             for (j, out) in w.column_mut(k).iter_mut().enumerate() {
-                *out = (0.5 * self.x[j]).exp() * column[j] * strength;
+                *out = self.psi[j].sqrt() * column[j] * strength;
             }
         }
         w
@@ -180,14 +179,14 @@ mod tests {
         let sample = sample();
         let f = Concentrated::new(&sample, 2).unwrap();
         for x in [array![-0.7, -0.5, -1.1, -0.4, -0.8, -0.6], array![-0.7, -0.5, -0.2, -12.0, -0.8, -0.6]] {
-            let p = f.at(x.clone(), None, 0.0).unwrap();
+            let p = f.at(x.mapv(f64::exp), None, 0.0).unwrap();
             let h = p.hessian();
             let step = 1e-5;
             for j in 0..6 {
                 let shifted = |s: f64| {
                     let mut y = x.clone();
                     y[j] += s;
-                    f.at(y, None, 0.0).unwrap()
+                    f.at(y.mapv(f64::exp), None, 0.0).unwrap()
                 };
                 let (up, down) = (shifted(step), shifted(-step));
                 // central differences: rounding eps |F| / step = 1e-10, truncation step² F‴ = 1e-10
@@ -206,7 +205,7 @@ mod tests {
         let f = Concentrated::new(&sample, 2).unwrap();
         let partial = Concentrated { sample: &sample, factors: 2, root: None };
         let x = array![-0.7, -0.5, -1.1, -0.4, -0.8, -0.6];
-        let (a, b) = (f.at(x.clone(), None, 0.0).unwrap(), partial.at(x, None, 1e-13).unwrap());
+        let (a, b) = (f.at(x.mapv(f64::exp), None, 0.0).unwrap(), partial.at(x.mapv(f64::exp), None, 1e-13).unwrap());
         // a dozen roundings of numbers of size 10
         assert!((a.value - b.value).abs() < 1e-13);
         assert!((&a.gradient - &b.gradient).iter().all(|e| e.abs() < 1e-12));

@@ -15,7 +15,7 @@ const RESTARTS: usize = 300;
 
 /// The `q` largest eigenvalues (descending) and their eigenvectors (D, q + guard as far as D allows) of symmetric A.
 ///
-/// Stops when ‖A u − θ u‖ ≤ `accuracy` θ_1 for all q pairs. Deterministic: without `warm` the start is a fixed random block.
+/// Stops when ‖A u − θ u‖ ≤ `accuracy` θ for all q pairs. Deterministic: without `warm` the start is a fixed random block.
 /// Values beyond the q-th are dropped; the vectors returned keep the guard columns, which make the next warm start better.
 pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, accuracy: f64) -> Result<(Array1<f64>, Array2<f64>)> {
     let d = a.nrows();
@@ -52,11 +52,11 @@ pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, acc
         let image = linalg::matmul(image.view(), rotation);
         let residual = (0..q).map(|k| {
             let difference = &image.column(k) - &(&block.column(k) * values[k]);
-            difference.dot(&difference).sqrt()
+            difference.dot(&difference).sqrt() / values[k].abs()
         });
         // below this, rounding in A u is all there is
         let smallest = 8.0 * f64::EPSILON * (d as f64).sqrt();
-        if residual.fold(0.0, f64::max) <= accuracy.max(smallest) * values[0].abs() {
+        if residual.fold(0.0, f64::max) <= accuracy.max(smallest * values[0] / values[q.max(1) - 1]) {
             return Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), block));
         }
     }

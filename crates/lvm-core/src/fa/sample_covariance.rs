@@ -14,8 +14,6 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 pub(super) struct SampleCovariance {
     /// N, the total weight.
     pub(super) n: f64,
-    /// Rows of weight above zero, where that is known.
-    pub(super) rows: Option<usize>,
     /// x̄ (D), in the units of the data.
     pub(super) mean: Array1<f64>,
     /// s (D).
@@ -34,14 +32,14 @@ pub(super) fn power_of_two(variance: f64) -> f64 {
 impl SampleCovariance {
     /// From the moments of a table.
     pub(super) fn of_rows(moments: Moments, data: &dyn RowSource) -> Result<Self> {
-        let Moments { weight, rows, mean, covariance } = moments;
+        let Moments { weight, mean, covariance, .. } = moments;
         for (column, (&variance, &mean)) in covariance.diag().iter().zip(&mean).enumerate() {
             // A column of equal numbers has the variance rounding leaves: (a few ulp of the mean)².
             if variance.sqrt() <= 4.0 * f64::EPSILON * mean.abs() {
                 return Err(ErrorKind::ConstantColumn { column, name: data.column_name(column) }.into());
             }
         }
-        Self::new(weight, Some(rows), mean, covariance.view())
+        Ok(Self::new(weight, mean, covariance.view()))
     }
 
     /// From a covariance or correlation matrix; the mean is zero.
@@ -75,16 +73,16 @@ impl SampleCovariance {
         if let Some((column, _)) = covariance.diag().iter().enumerate().find(|(_, v)| **v <= 0.0) {
             return Err(ErrorKind::ConstantColumn { column, name: None }.into());
         }
-        Self::new(n, None, Array1::zeros(d), covariance)
+        Ok(Self::new(n, Array1::zeros(d), covariance))
     }
 
-    fn new(n: f64, rows: Option<usize>, mean: Array1<f64>, s: ArrayView2<'_, f64>) -> Result<Self> {
+    fn new(n: f64, mean: Array1<f64>, s: ArrayView2<'_, f64>) -> Self {
         let unit = s.diag().mapv(power_of_two);
         let mut c = s.to_owned();
         c /= &unit.view().insert_axis(Axis(1));
         c /= &unit;
         let variance = c.diag().to_owned();
-        Ok(SampleCovariance { n, rows, mean, unit, c, variance })
+        SampleCovariance { n, mean, unit, c, variance }
     }
 
     /// D.
