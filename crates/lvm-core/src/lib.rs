@@ -18,6 +18,7 @@ pub mod moments;
 pub mod random;
 pub mod rows;
 pub mod selection;
+pub mod special;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};
