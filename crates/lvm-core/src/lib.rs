@@ -21,6 +21,7 @@ pub mod ppca;
 pub mod random;
 pub mod rows;
 pub mod selection;
+pub mod special;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};
