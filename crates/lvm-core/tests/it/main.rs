@@ -1,3 +1,4 @@
 //! Integration tests of lvm-core.
 
+mod fa;
 mod ppca;
