@@ -1,5 +1,6 @@
 //! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
+mod fa;
 mod gmm_fit;
 mod gmm_golden;
 mod gmm_naive;
