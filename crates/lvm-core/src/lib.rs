@@ -9,6 +9,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod criteria;
+pub mod dist;
 pub mod error;
 pub mod fit;
 pub mod imputation;

@@ -1,0 +1,83 @@
+use super::{Univariate, log_gamma_draw, positive, x_log_y};
+use crate::error::Result;
+use crate::special::{digamma, lbeta, lgamma_bregman, log_beta_kernel, sigmoid};
+use rand::Rng;
+
+/// Beta(a, b): p(x) = xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b), 0 ≤ x ≤ 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Beta {
+    a: f64,
+    b: f64,
+}
+
+impl Beta {
+    /// With a, b > 0.
+    ///
+    /// # Errors
+    /// If a parameter is outside its range.
+    pub fn new(a: f64, b: f64) -> Result<Self> {
+        Ok(Self { a: positive("a", a)?, b: positive("b", b)? })
+    }
+
+    /// a.
+    pub fn a(&self) -> f64 {
+        self.a
+    }
+
+    /// b.
+    pub fn b(&self) -> f64 {
+        self.b
+    }
+
+    /// log B(a, b) − (a − 1) ψ(a) − (b − 1) ψ(b) + (a + b − 2) ψ(a + b).
+    pub fn entropy(&self) -> f64 {
+        let (a, b) = (self.a, self.b);
+        lbeta(a, b) - (a - 1.0) * digamma(a) - (b - 1.0) * digamma(b) + (a + b - 2.0) * digamma(a + b)
+    }
+
+    /// KL(self ‖ p): the Bregman divergence of log B.
+    pub fn kl(&self, p: &Self) -> f64 {
+        lgamma_bregman(p.a, self.a) + lgamma_bregman(p.b, self.b) - lgamma_bregman(p.a + p.b, self.a + self.b)
+    }
+}
+
+impl Univariate for Beta {
+    fn log_prob(&self, x: f64) -> f64 {
+        if x.is_nan() {
+            return x;
+        }
+        if !(0.0..=1.0).contains(&x) {
+            return f64::NEG_INFINITY;
+        }
+        if x == 0.0 || x == 1.0 {
+            // one of the two factors is 1; 0⁰ = 1
+            return x_log_y(self.a - 1.0, x) + x_log_y(self.b - 1.0, 1.0 - x) - lbeta(self.a, self.b);
+        }
+        log_beta_kernel(self.a, self.b, x) - x.ln() - (-x).ln_1p()
+    }
+
+    fn sample(&self, rng: &mut dyn Rng) -> f64 {
+        // x/(1 − x) is a ratio of gammas
+        sigmoid(log_gamma_draw(self.a, rng) - log_gamma_draw(self.b, rng))
+    }
+
+    fn mean(&self) -> f64 {
+        self.a / (self.a + self.b)
+    }
+
+    fn variance(&self) -> f64 {
+        let n = self.a + self.b;
+        self.a / n * (self.b / n) / (n + 1.0)
+    }
+
+    /// (a − 1)/(a + b − 2) for a, b > 1, else the boundary of the larger exponent.
+    fn mode(&self) -> f64 {
+        if self.a > 1.0 && self.b > 1.0 {
+            (self.a - 1.0) / (self.a + self.b - 2.0)
+        } else if self.a >= self.b {
+            1.0
+        } else {
+            0.0
+        }
+    }
+}
