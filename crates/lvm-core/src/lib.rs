@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod conjugate;
 pub mod criteria;
 pub mod dist;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod linalg;
 pub mod model;
 pub mod moments;
 pub mod random;
+pub mod regression;
 pub mod rows;
 pub mod selection;
 pub mod special;
