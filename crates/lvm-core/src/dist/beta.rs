@@ -1,6 +1,6 @@
-use super::{Univariate, log_gamma_draw, positive, x_log_y};
+use super::{Univariate, invert, log_gamma_draw, positive, x_log_y};
 use crate::error::Result;
-use crate::special::{digamma, lbeta, lgamma_bregman, log_beta_kernel, sigmoid};
+use crate::special::{betainc, digamma, lbeta, lgamma_bregman, log_beta_kernel, sigmoid, trigamma};
 use rand::Rng;
 
 /// Beta(a, b): p(x) = xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b), 0 ≤ x ≤ 1.
@@ -33,6 +33,31 @@ impl Beta {
     pub fn entropy(&self) -> f64 {
         let (a, b) = (self.a, self.b);
         lbeta(a, b) - (a - 1.0) * digamma(a) - (b - 1.0) * digamma(b) + (a + b - 2.0) * digamma(a + b)
+    }
+
+    /// P(X ≤ x).
+    pub fn cdf(&self, x: f64) -> f64 {
+        betainc(self.a, self.b, x.clamp(0.0, 1.0))
+    }
+
+    /// The x with P(X ≤ x) = p; NaN outside [0, 1].
+    pub fn quantile(&self, p: f64) -> f64 {
+        if !(p > 0.0 && p < 1.0) {
+            return if p == 0.0 || p == 1.0 { p } else { f64::NAN };
+        }
+        // on the logit scale, where dI/du = xᵃ(1 − x)ᵇ/B(a, b)
+        let (a, b) = (self.a, self.b);
+        sigmoid(invert(p, (-745.0, 37.0), |u| (betainc(a, b, sigmoid(u)), log_beta_kernel(a, b, sigmoid(u)).exp())))
+    }
+
+    /// E\[logit x\] = ψ(a) − ψ(b).
+    pub fn mean_logit(&self) -> f64 {
+        digamma(self.a) - digamma(self.b)
+    }
+
+    /// Var(logit x) = ψ′(a) + ψ′(b).
+    pub fn variance_logit(&self) -> f64 {
+        trigamma(self.a) + trigamma(self.b)
     }
 
     /// KL(self ‖ p): the Bregman divergence of log B.

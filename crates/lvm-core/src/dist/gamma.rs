@@ -1,6 +1,6 @@
-use super::{Univariate, log_gamma_draw, positive};
+use super::{Univariate, invert, log_gamma_draw, positive};
 use crate::error::Result;
-use crate::special::{digamma, lgamma, lgamma_bregman, log_gamma_kernel, log1p_minus};
+use crate::special::{digamma, gammainc_lower, lgamma, lgamma_bregman, log_gamma_kernel, log1p_minus, trigamma};
 use rand::Rng;
 
 /// Gamma(a, b) with shape a and rate b: p(x) = bᵃ xᵃ⁻¹ e^{−bx} / Γ(a), x > 0.
@@ -32,6 +32,31 @@ impl Gamma {
     /// E\[log x\] = ψ(a) − log b.
     pub fn mean_log(&self) -> f64 {
         digamma(self.shape) - self.rate.ln()
+    }
+
+    /// Var(log x) = ψ′(a).
+    pub fn variance_log(&self) -> f64 {
+        trigamma(self.shape)
+    }
+
+    /// P(X ≤ x).
+    pub fn cdf(&self, x: f64) -> f64 {
+        gammainc_lower(self.shape, self.rate * x.max(0.0))
+    }
+
+    /// The x with P(X ≤ x) = p; NaN outside [0, 1].
+    pub fn quantile(&self, p: f64) -> f64 {
+        if !(p > 0.0 && p < 1.0) {
+            return match p {
+                0.0 => 0.0,
+                1.0 => f64::INFINITY,
+                _ => f64::NAN,
+            };
+        }
+        // on the scale of u = log bx, where dP/du = xᵃ e⁻ˣ/Γ(a)
+        let a = self.shape;
+        let u = invert(p, (-745.0, 709.0), |u| (gammainc_lower(a, u.exp()), a * log_gamma_kernel(a, u.exp()).exp()));
+        (u - self.rate.ln()).exp()
     }
 
     /// a − log b + log Γ(a) + (1 − a) ψ(a).

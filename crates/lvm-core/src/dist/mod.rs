@@ -150,3 +150,28 @@ fn log_gamma_draw(shape: f64, rng: &mut dyn Rng) -> f64 {
     let gamma = rand_distr::Gamma::new(boosted, 1.0).expect("a positive shape");
     rand_distr::Distribution::sample(&gamma, rng).ln() + extra
 }
+
+/// The u in [low, high] where an increasing function F(u) = p: Newton's steps with F′, halving the bracket where they leave it.
+fn invert(p: f64, bracket: (f64, f64), function: impl Fn(f64) -> (f64, f64)) -> f64 {
+    let (mut low, mut high) = bracket;
+    let mut u = 0.5 * (low + high);
+    // 200 halvings shrink any bracket of doubles to neighbours
+    for _ in 0..200 {
+        let (value, slope) = function(u);
+        if value == p {
+            break;
+        }
+        if value < p {
+            low = u;
+        } else {
+            high = u;
+        }
+        let newton = u - (value - p) / slope;
+        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        if (next - u).abs() <= f64::EPSILON * u.abs() || high - low <= f64::EPSILON * high.abs() {
+            return next;
+        }
+        u = next;
+    }
+    u
+}

@@ -1,0 +1,3 @@
+//! The integration tests of lvm-core.
+
+mod numerics;
