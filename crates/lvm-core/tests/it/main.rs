@@ -7,4 +7,5 @@ mod gmm_naive;
 mod gmm_query;
 mod gmm_refusals;
 mod laws;
+mod numerics;
 mod ppca;
