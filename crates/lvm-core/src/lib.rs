@@ -10,6 +10,7 @@
 
 pub mod criteria;
 pub mod error;
+pub mod file;
 pub mod fit;
 pub mod imputation;
 pub mod linalg;

@@ -6,6 +6,7 @@
 mod columns;
 mod delimited;
 pub mod error;
+pub mod output;
 mod read;
 pub mod table;
 
