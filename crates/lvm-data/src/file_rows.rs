@@ -40,7 +40,7 @@ impl OpenFile {
     }
 
     /// The file for one pass from its start.
-    pub(crate) fn from_start(&self) -> Result<&File> {
+    pub(crate) fn rewound(&self) -> Result<&File> {
         (&self.file).rewind().map_err(|e| Error::io(&self.path, "read", e))?;
         Ok(&self.file)
     }

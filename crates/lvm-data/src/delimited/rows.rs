@@ -60,7 +60,7 @@ impl CsvRows {
         }
         let mut offsets = Vec::new();
         let mut row = 0;
-        let input = BufReader::with_capacity(1 << 18, file.from_start()?);
+        let input = BufReader::with_capacity(1 << 18, file.rewound()?);
         let mut scan = scan(path, input, options, &mut |record, _| {
             if row % STRIDE == 0 {
                 offsets.push(record.offset);

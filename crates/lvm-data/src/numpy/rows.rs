@@ -52,7 +52,7 @@ impl NpyRows {
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let file = OpenFile::open(path)?;
-        let layout = Layout::read(path, &mut BufReader::new(file.from_start()?))?;
+        let layout = Layout::read(path, &mut BufReader::new(file.rewound()?))?;
         if layout.rows == 0 || layout.cols == 0 {
             return Err(Error::new(path, ErrorKind::Empty));
         }

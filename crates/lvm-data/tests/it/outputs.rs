@@ -4,7 +4,6 @@ use lvm_core::rows::Missing;
 use lvm_data::{ErrorKind, ReadOptions, Table, output};
 use ndarray::{Array2, array};
 use proptest::prelude::*;
-use std::io::Write;
 
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|s| s.to_string()).collect()
