@@ -1,0 +1,4 @@
+//! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
+
+mod gmm_golden;
+mod ppca;
