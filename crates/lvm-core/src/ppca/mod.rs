@@ -1,9 +1,13 @@
 //! Probabilistic principal component analysis.
 
+mod complete;
+mod em;
 mod ml;
 mod randomized;
 mod spectrum;
+mod survey;
 
+pub use em::{PpcaEm, Scheme, Start};
 pub use ml::PpcaMl;
 pub use spectrum::{Solver, Spectrum};
 
