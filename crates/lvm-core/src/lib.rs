@@ -13,6 +13,7 @@ pub mod criteria;
 pub mod dist;
 pub mod error;
 pub mod fa;
+pub mod file;
 pub mod fit;
 pub mod gmm;
 pub mod imputation;
