@@ -18,7 +18,7 @@ const MEMORY: usize = 12;
 /// Longest step of one log ψ_j.
 const LONGEST: f64 = 2.0;
 /// Below this share of the variance a uniqueness may go to its floor in one step.
-const NEAR_FLOOR: f64 = 0.1;
+const NEAR_FLOOR: f64 = 0.03;
 /// Halvings of a step at most.
 const HALVINGS: usize = 30;
 /// A search that finds no better point has converged to rounding if the gradient is below this.
@@ -95,9 +95,10 @@ impl State {
                 return Ok((lower, exact));
             }
         }
-        // Far from the optimum the Hessian can be indefinite; the Fisher information never is (Schur's product theorem).
+        // Far from the optimum the Hessian can be indefinite; the Fisher information never is (Schur's product theorem). Where ψ_j is
+        // small F is about linear in it and has the second derivative ∂F/∂x_j in x_j, which the Fisher information lacks.
         let mut fisher = of_free(self.point.fisher());
-        fisher.diag_mut().mapv_inplace(|v| v + 1e-8);
+        fisher.diag_mut().zip_mut_with(&self.point.gradient.select(Axis(0), free), |v, g| *v += g.abs() + 1e-12);
         let lower = linalg::cholesky(fisher.view()).map_err(|e| e.of("Fisher information of the uniquenesses"))?;
         Ok((lower, exact))
     }
@@ -142,11 +143,13 @@ impl QuasiNewton {
             .enumerate()
             .map(|(i, &j)| {
                 let psi = state.point.psi[j];
-                let straight = exact.as_ref().map_or(d[i] < -0.5, |h| h[i] <= 2.0 * g[i]);
+                let straight = exact.as_ref().is_some_and(|h| h[i] <= 2.0 * g[i]);
                 psi > state.floor[j] && psi < NEAR_FLOOR * f.sample.variance[j] && g[i] > 0.0 && straight
             })
             .collect();
-        d.mapv_inplace(|v| v.clamp(-LONGEST, LONGEST));
+        let longest = d.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        let clipped = d.mapv(|v| v.clamp(-LONGEST, LONGEST));
+        d = if clipped.dot(&g) < 0.25 * d.dot(&g) / longest.max(1.0) { clipped } else { d * (LONGEST / longest.max(LONGEST)) };
         if jump.contains(&true) && self.search(state, f, &free, &d, &jump, 1)? {
             return Ok(());
         }
