@@ -123,3 +123,172 @@ fn golden_em_trajectory() {
         assert_close("objective", [fitted.model.log_evidence(&z).unwrap().sum()], [reference[19]], 1e-10 * reference[0].abs());
     }
 }
+
+/// Tables whose best solution is improper: the likelihood at ψ_j = 0⁺, by L-BFGS-B from ten starts in SciPy 1.15 with ψ ≥ 1e-9 (1/N
+/// scale, without the constant ½ N D log 2π; its eigenvalues carry rounding of 1e-7 a row).
+#[test]
+fn improper_solutions_are_found_and_reported() {
+    for (name, factors, best) in [
+        ("fa_mtcars_2", 4, 62.61507),
+        ("fa_mtcars_2", 5, 68.26920),
+        ("fa_statex77_1", 2, -106.82067),
+        ("fa_statex77_1", 3, -93.80798),
+        ("fa_statex77_1", 4, -85.60549),
+    ] {
+        let z = standardised(&case(name).x);
+        let (n, d) = (z.nrows() as f64, z.ncols() as f64);
+        let fitted = fit(factors, &z);
+        let log_likelihood = fitted.objective() * n + 0.5 * n * d * std::f64::consts::TAU.ln();
+        assert_close(name, [log_likelihood], [best], 2e-5);
+        assert_eq!(fitted.status, Status::Converged);
+        let heywood: Vec<usize> = fitted
+            .repairs
+            .iter()
+            .map(|r| match r.kind {
+                RepairKind::Heywood { variable, floor } => {
+                    assert_eq!(floor, 1e-9);
+                    variable
+                }
+                _ => panic!("{r}"),
+            })
+            .collect();
+        assert!(!heywood.is_empty());
+        let u = fitted.model.uniquenesses();
+        for j in 0..z.ncols() {
+            assert_eq!(heywood.contains(&j), u[j] < 1e-6, "variable {j} has uniqueness {}", u[j]);
+        }
+        // the model as it is returned has this likelihood, in spite of a noise variance of 1e-9
+        let evidence = fitted.model.log_evidence(&z).unwrap().sum() / n;
+        assert_close("evidence", [evidence], [fitted.objective()], 1e-10);
+        assert!(fitted.trace.windows(2).all(|w| w[1] >= w[0] - 1e-12));
+        // at a constrained maximum nothing is gained by lifting the floor's variables or moving the others
+        assert!(is_constrained_maximum(&fitted.model, &z, &heywood));
+    }
+}
+
+/// ∂ log p / ∂ψ_j = ½ [Σ⁻¹ (S − Σ) Σ⁻¹]_jj is zero where ψ_j is free and negative at the floor.
+fn is_constrained_maximum(model: &FactorAnalysis, z: &Array2<f64>, floor: &[usize]) -> bool {
+    let lower = lvm_core::linalg::cholesky(model.covariance().view()).unwrap();
+    let inverse = lvm_core::linalg::cholesky_inverse(lower.view());
+    let s = moments(z).unwrap().covariance;
+    let slope = inverse.dot(&s).dot(&inverse) - &inverse;
+    // condition numbers of these correlation matrices times 1e-9 of floor: seven digits of slopes of size 1 to 100
+    (0..z.ncols()).all(|j| if floor.contains(&j) { slope[[j, j]] < 0.0 } else { (slope[[j, j]] * model.noise_variances()[j]).abs() < 1e-6 })
+}
+
+#[test]
+fn a_higher_floor_is_held() {
+    let z = standardised(&case("fa_statex77_1").x);
+    let fitted = FaMl { factors: 2, floor: 0.005, ..Default::default() }.fit(&z, 1).unwrap();
+    assert_eq!(fitted.repairs.len(), 1);
+    assert_eq!(fitted.status, Status::Converged);
+    let u = fitted.model.uniquenesses();
+    let least = u.iter().cloned().fold(1.0, f64::min);
+    // ψ is the floor exactly; Σ_jj of the model differs from S_jj at a bound, by less than the floor
+    assert!((least - 0.005).abs() < 1e-4);
+    assert!(fitted.objective() < fit(2, &z).objective());
+}
+
+#[test]
+fn all_methods_agree() {
+    for Case { x, factors, .. } in cases() {
+        let newton = fit(factors, &x);
+        for method in [Method::Em, Method::Ecme] {
+            let stopping = Stopping { max_iterations: 20_000, tolerance: 1e-15 };
+            let fitted = FaMl { factors, method, stopping, restarts: 1, ..Default::default() }.fit(&x, 3).unwrap();
+            assert_eq!(fitted.status, Status::Converged, "{method:?}");
+            // a change of 1e-15 at the rate of 0.99 leaves 1e-13 a row; the gradient rule 1e-9²
+            assert_close("objective", [fitted.objective()], [newton.objective()], 1e-12 * newton.objective().abs());
+            assert_close("uniqueness", fitted.model.uniquenesses(), newton.model.uniquenesses(), 1e-6);
+            // the same frame, order and signs
+            let scale = moments(&x).unwrap().covariance.diag().mapv(f64::sqrt).insert_axis(Axis(1));
+            assert_close("loadings", fitted.model.loadings() / &scale, (newton.model.loadings() / &scale).to_owned(), 1e-5);
+            // 4 N D eps |value| is the rounding of a likelihood
+            assert!(fitted.trace.windows(2).all(|w| w[1] >= w[0] - 1e-13 * w[0].abs()), "{method:?} is monotone");
+        }
+        assert!(newton.iterations() < 20);
+    }
+}
+
+#[test]
+fn rows_and_their_covariance_give_the_same_fit() {
+    let Case { x, factors, .. } = case("fa_bfi_5");
+    let from_rows = fit(factors, &x);
+    let m = moments(&x).unwrap();
+    let sd = m.covariance.diag().mapv(f64::sqrt);
+    let correlation = &m.covariance / &sd / &sd.clone().insert_axis(Axis(1));
+    let ml = FaMl { factors, ..Default::default() };
+    let from_covariance = ml.fit_covariance(m.covariance.view(), m.weight).unwrap();
+    assert_close("objective", [from_covariance.objective()], [from_rows.objective()], 1e-12);
+    let from_correlation = ml.fit_covariance(correlation.view(), m.weight).unwrap();
+    assert_close("uniqueness", from_correlation.model.uniquenesses(), from_rows.model.uniquenesses(), 1e-8);
+    // the likelihood is scale-equivariant: log p differs by Σ log s_j
+    assert_close("scale", [from_correlation.objective() - sd.mapv(f64::ln).sum()], [from_rows.objective()], 1e-11);
+    // units of 1e8 and 1e-8 beside each other change nothing
+    let units = Array1::from_shape_fn(25, |j| [1e8, 1.0, 1e-8][j % 3]);
+    let rescaled = fit(factors, &(&x * &units));
+    assert_close("units", rescaled.model.uniquenesses(), from_rows.model.uniquenesses(), 1e-8);
+    // f32 rows of integers are the same rows, bit for bit
+    let single = ml.fit(&x.mapv(|v| v as f32), 7).unwrap();
+    assert_eq!(single, from_rows);
+}
+
+#[test]
+fn weights_are_repetitions_and_threads_do_not_matter() {
+    let Case { x, factors, .. } = case("fa_mtcars_2");
+    let weights = Array1::from_shape_fn(x.nrows(), |i| (i % 4) as f64);
+    let repeated: Vec<usize> = (0..x.nrows()).flat_map(|i| std::iter::repeat_n(i, i % 4)).collect();
+    let ml = FaMl { factors, ..Default::default() };
+    let weighted = ml.fit(&Rows::new(&x).weighted(weights.view()).unwrap(), 1).unwrap();
+    let plain = ml.fit(&x.select(Axis(0), &repeated), 1).unwrap();
+    assert_close("objective", [weighted.objective()], [plain.objective()], 1e-11);
+    assert_close("uniqueness", weighted.model.uniquenesses(), plain.model.uniquenesses(), 1e-8);
+    let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| ml.fit(&x, 1).unwrap());
+    assert_eq!(on(1), on(8));
+}
+
+#[test]
+fn a_resumed_fit_is_the_same_fit() {
+    let Case { x, factors, .. } = case("fa_bfi_5");
+    for method in [Method::QuasiNewton, Method::Em, Method::Ecme] {
+        let steps = |n, start| {
+            let stopping = Stopping { max_iterations: n, tolerance: 0.0 };
+            FaMl { factors, method, start, restarts: 1, stopping, ..Default::default() }.fit(&x, 1).unwrap()
+        };
+        let whole = steps(6, Start::default());
+        let first = steps(2, Start::default());
+        let second = steps(4, Start::Parameters(first.model));
+        assert_eq!(whole.trace[2..], second.trace[..], "{method:?}");
+        assert_eq!(whole.model, second.model, "{method:?}");
+    }
+}
+
+#[test]
+fn restarts_begin_elsewhere() {
+    let Case { x, factors, .. } = case("fa_bfi_5");
+    let stopping = Stopping { max_iterations: 1, tolerance: 0.0 };
+    let fitted = FaMl { factors, restarts: 4, stopping, ..Default::default() }.fit(&x, 1).unwrap();
+    assert_eq!(fitted.restarts.len(), 4);
+    for a in 0..4 {
+        for b in 0..a {
+            assert_ne!(fitted.restarts[a], fitted.restarts[b]);
+        }
+    }
+    assert_eq!(fitted.objective(), fitted.restarts.iter().cloned().fold(f64::MIN, f64::max));
+}
+
+#[test]
+fn cancellation_keeps_what_was_reached() {
+    let Case { x, factors, .. } = case("fa_bfi_5");
+    let ml = FaMl { factors, ..Default::default() };
+    let mut calls = 0;
+    let fitted = ml
+        .fit_watched(&x, 1, &mut |p| {
+            calls += 1;
+            if p.iteration == 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_eq!((fitted.status, fitted.trace.len(), calls), (Status::Cancelled, 2, 2));
+    let evidence = fitted.model.log_evidence(&x).unwrap().mean().unwrap();
+    assert_close("objective", [evidence], [fitted.objective()], 1e-11);
+}
