@@ -33,17 +33,50 @@ fn main() {
     }
     if mode == "micro" {
         use lvm_core::linalg;
-        let cpu = || { let s = std::fs::read_to_string("/proc/self/schedstat").unwrap(); s.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6 };
+        let cpu = || {
+            let s = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+            s.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
+        };
         let mut rng = lvm_core::random::stream(1, lvm_core::random::Purpose::Sample, 0);
         let mut g = || -> f64 { rand_distr::StandardNormal.sample(&mut rng) };
-        let y = Array2::from_shape_simple_fn((1000, 784), &mut g); let a = y.t().dot(&y) / 1000.0;
-        let b = Array2::from_shape_simple_fn((784, 26), &mut g); let c = Array2::from_shape_simple_fn((784, 104), &mut g); let h = c.t().dot(&c);
+        let y = Array2::from_shape_simple_fn((1000, 784), &mut g);
+        let a = y.t().dot(&y) / 1000.0;
+        let b = Array2::from_shape_simple_fn((784, 26), &mut g);
+        let c = Array2::from_shape_simple_fn((784, 104), &mut g);
+        let h = c.t().dot(&c);
         for _ in 0..2 {
-        macro_rules! time { ($n:expr, $e:expr) => { let c0 = cpu(); let t = Instant::now(); for _ in 0..5 { std::hint::black_box($e); } println!("{} cpu {:.2} ms wall {:.2}", $n, (cpu() - c0) / 5.0, t.elapsed().as_secs_f64() * 200.0); } }
-        time!("clone", a.clone()); time!("scale", { let mut x = a.clone(); let s = Array1::from_elem(784, 0.5); x *= &s; x *= &s.view().insert_axis(Axis(1)); x });
-        time!("mm26", linalg::matmul(a.view(), b.view())); time!("mm104", linalg::matmul(a.view(), c.view())); time!("qr26", linalg::qr(b.view()).unwrap()); time!("qr104", linalg::qr(c.view()).unwrap());
-        time!("eigh104", linalg::eigh(h.view()).unwrap()); time!("chol784", linalg::cholesky(a.view()).unwrap()); time!("inv784", linalg::inverse_lower(a.view())); time!("eigh784", linalg::eigh(a.view()).unwrap());
-        time!("fisher", { let mut p = -linalg::matmul(b.view(), b.t()); p.mapv_inplace(|v| v * v); p }); time!("c.t()c", linalg::matmul(c.t(), c.view()));
+            macro_rules! time {
+                ($n:expr, $e:expr) => {
+                    let c0 = cpu();
+                    let t = Instant::now();
+                    for _ in 0..5 {
+                        std::hint::black_box($e);
+                    }
+                    println!("{} cpu {:.2} ms wall {:.2}", $n, (cpu() - c0) / 5.0, t.elapsed().as_secs_f64() * 200.0);
+                };
+            }
+            time!("clone", a.clone());
+            time!("scale", {
+                let mut x = a.clone();
+                let s = Array1::from_elem(784, 0.5);
+                x *= &s;
+                x *= &s.view().insert_axis(Axis(1));
+                x
+            });
+            time!("mm26", linalg::matmul(a.view(), b.view()));
+            time!("mm104", linalg::matmul(a.view(), c.view()));
+            time!("qr26", linalg::qr(b.view()).unwrap());
+            time!("qr104", linalg::qr(c.view()).unwrap());
+            time!("eigh104", linalg::eigh(h.view()).unwrap());
+            time!("chol784", linalg::cholesky(a.view()).unwrap());
+            time!("inv784", linalg::inverse_lower(a.view()));
+            time!("eigh784", linalg::eigh(a.view()).unwrap());
+            time!("fisher", {
+                let mut p = -linalg::matmul(b.view(), b.t());
+                p.mapv_inplace(|v| v * v);
+                p
+            });
+            time!("c.t()c", linalg::matmul(c.t(), c.view()));
         }
         return;
     }
@@ -115,12 +148,27 @@ fn main() {
         if let Some(p) = std::env::args().nth(2) {
             std::fs::write(p, x.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
         }
-        let cpu = || { let s = std::fs::read_to_string("/proc/self/stat").unwrap(); let v: Vec<&str> = s.split(' ').collect(); (v[13].parse::<f64>().unwrap() + v[14].parse::<f64>().unwrap()) / 100.0 };
-        let c0 = cpu(); let m = lvm_core::moments::moments(&x).unwrap(); println!("moments cpu {:.3}", cpu() - c0);
+        let cpu = || {
+            let s = std::fs::read_to_string("/proc/self/stat").unwrap();
+            let v: Vec<&str> = s.split(' ').collect();
+            (v[13].parse::<f64>().unwrap() + v[14].parse::<f64>().unwrap()) / 100.0
+        };
+        let c0 = cpu();
+        let m = lvm_core::moments::moments(&x).unwrap();
+        println!("moments cpu {:.3}", cpu() - c0);
         for restarts in [1, 1, 3] {
             let (t, c0) = (Instant::now(), cpu());
             let r = FaMl { factors: q, restarts, ..Default::default() }.fit_covariance(m.covariance.view(), 1e4).unwrap();
-            println!("{:?} it {} ll {:.12} {:.3} s cpu {:.3} {:?} {}", r.status, r.iterations(), r.objective(), t.elapsed().as_secs_f64(), cpu() - c0, r.restarts, r.repairs.len());
+            println!(
+                "{:?} it {} ll {:.12} {:.3} s cpu {:.3} {:?} {}",
+                r.status,
+                r.iterations(),
+                r.objective(),
+                t.elapsed().as_secs_f64(),
+                cpu() - c0,
+                r.restarts,
+                r.repairs.len()
+            );
         }
     }
 }

@@ -53,7 +53,7 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
         let floor = &f.sample.variance * self.floor;
         let mut psi = self.start.clone();
         ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
-        let point = f.at(psi, None, 1e-6)?;
+        let point = f.at(psi, None, 1e-4)?;
         Ok(State { point, floor, factors: f.factors, pairs: VecDeque::new(), settled: false })
     }
 
@@ -86,7 +86,7 @@ impl State {
 
     /// A positive definite model of the Hessian of the free variables, factored, with its exact diagonal where that is known.
     fn curvature(&self, free: &[usize]) -> Result<(Array2<f64>, Option<Array1<f64>>)> {
-        let of_free = |h: Array2<f64>| h.select(Axis(0), free).select(Axis(1), free);
+        let of_free = |h: Array2<f64>| if free.len() == h.nrows() { h } else { h.select(Axis(0), free).select(Axis(1), free) };
         let mut exact = None;
         if self.point.is_full() {
             let h = of_free(self.point.hessian());
@@ -174,9 +174,10 @@ impl QuasiNewton {
     ) -> Result<bool> {
         let old = &state.point;
         let largest = state.largest(free);
-        // what rounding makes of F
-        let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64);
-        let accuracy = (1e-3 * largest).clamp(1e-12, 1e-6);
+        let accuracy = (1e-3 * largest).clamp(1e-12, 1e-4);
+        // what rounding makes of F, and inexact eigenpairs: their error enters it squared
+        let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
+        let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64) + inexact;
         let mut alpha = 1.0;
         for _ in 0..tries {
             let mut psi = old.psi.clone();
