@@ -61,7 +61,7 @@ fn function(name: &str, a: &[f64]) -> f64 {
         "betainc_regularised" => special::betainc(a[0], a[1], a[2]),
         "multivariate_lgamma(d,a)" => special::multivariate_lgamma(a[0] as usize, a[1]),
         "lgamma_delta" => special::lgamma_delta(a[0], a[1]),
-        "lgamma_bregman" => special::lgamma_bregman(a[0], a[1]),
+        "lgamma_bregman" => special::lgamma_bregman(a[0], a[1], a[0] - a[1]),
         "lbeta" => special::lbeta(a[0], a[1]),
         "log_beta_kernel" => special::log_beta_kernel(a[0], a[1], a[2]),
         other => panic!("unknown function {other}"),
