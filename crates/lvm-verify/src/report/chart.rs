@@ -1,0 +1,1 @@
+//! Small pictures as inline SVG.
