@@ -132,7 +132,8 @@ impl Tolerance {
     }
     /// The largest difference allowed at this scale.
     pub fn allowed(&self, scale: f64) -> f64 {
-        self.absolute + self.relative * scale.abs()
+        // 0 · inf would be NaN.
+        if self.relative == 0.0 { self.absolute } else { self.absolute + self.relative * scale.abs() }
     }
 }
 
