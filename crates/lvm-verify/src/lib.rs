@@ -18,6 +18,7 @@
 pub mod case;
 pub mod check;
 pub mod layers;
+pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod subject;
