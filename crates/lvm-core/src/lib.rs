@@ -13,6 +13,7 @@ pub mod error;
 pub mod fit;
 pub mod imputation;
 pub mod linalg;
+pub mod linear_gaussian;
 pub mod model;
 pub mod moments;
 pub mod random;
