@@ -7,6 +7,7 @@ use serde::Serialize;
 pub mod chart;
 pub mod exhibit;
 pub mod html;
+pub mod plots;
 pub mod table;
 
 /// A whole run.

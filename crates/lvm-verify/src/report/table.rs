@@ -154,7 +154,7 @@ pub fn summary(report: &Report, colour: Colour) -> String {
 }
 
 /// Cases by note, for one verdict.
-fn grouped(checks: &[Check], verdict: Verdict) -> Vec<(&str, Vec<&str>)> {
+pub(super) fn grouped(checks: &[Check], verdict: Verdict) -> Vec<(&str, Vec<&str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for c in checks.iter().filter(|c| c.verdict == verdict) {
         let note = c.note.as_deref().unwrap_or("");
