@@ -75,3 +75,43 @@ impl Mixture {
         (mean, covariance)
     }
 }
+
+/// What the covariances of the components have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A matrix each.
+    Full,
+    /// One matrix for all.
+    Tied,
+    /// A diagonal each.
+    Diagonal,
+    /// One variance each.
+    Spherical,
+}
+
+/// The M-step of EM from responsibilities (PRML 9.24-9.27): π_k = N_k/N, μ_k = Σ γ x / N_k, Σ_k = Σ γ (x−μ_k)(x−μ_k)ᵀ / N_k about the
+/// new means; tied: the average of the Σ_k with weights π_k; diagonal: its diagonal; spherical: the mean of its diagonal.
+pub fn m_step(x: &Array2<f64>, responsibilities: &Array2<f64>, weights: Option<&Array1<f64>>, shape: Shape) -> Mixture {
+    let (n, d) = x.dim();
+    let k = responsibilities.ncols();
+    let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
+    let total: f64 = (0..n).map(weight).sum();
+    let mut out = Mixture { weights: Array1::zeros(k), means: Vec::new(), covariances: Vec::new() };
+    for c in 0..k {
+        let gamma = Array1::from_shape_fn(n, |i| responsibilities[[i, c]] * weight(i));
+        let (mean, scatter) = gaussian::moments(x, Some(&gamma));
+        out.weights[c] = gamma.sum() / total;
+        out.means.push(mean);
+        out.covariances.push(match shape {
+            Shape::Full | Shape::Tied => scatter,
+            Shape::Diagonal => Array2::from_diag(&scatter.diag()),
+            Shape::Spherical => Array2::from_diag_elem(d, scatter.diag().sum() / d as f64),
+        });
+    }
+    if shape == Shape::Tied {
+        let zero = Array2::zeros((d, d));
+        let shared = out.covariances.iter().zip(&out.weights).fold(zero, |s: Array2<f64>, (c, &w)| s + c * w);
+        out.covariances = vec![shared; k];
+    }
+    out
+}
