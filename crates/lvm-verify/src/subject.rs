@@ -1,11 +1,13 @@
 //! The code under test, seen through one trait, so that a deliberately broken implementer can be put in its place.
 
+use lvm_core::Result;
 use lvm_core::criteria::Criteria;
 use lvm_core::fit::Fitted;
+use lvm_core::gmm::{GaussianMixture, GmmEm};
+use lvm_core::imputation::Imputation;
 use lvm_core::model::{Evidence, Infer};
 use lvm_core::ppca::{Ppca, PpcaMl};
 use lvm_core::rows::RowSource;
-use lvm_core::Result;
 use ndarray::{Array1, Array2};
 
 /// The posterior of continuous latents where all rows share a covariance, as they do when nothing is missing.
@@ -22,6 +24,54 @@ pub trait Subject: Sync {
     /// What is tested.
     fn name(&self) -> &str {
         "lvm-core"
+    }
+
+    /// A mixture by EM.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn fit_mixture(&self, algorithm: &GmmEm, data: &dyn RowSource, seed: u64) -> Result<Fitted<GaussianMixture>> {
+        algorithm.fit(data, seed)
+    }
+
+    /// log p(x_n) under a mixture.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn mixture_evidence(&self, model: &GaussianMixture, data: &dyn RowSource) -> Result<Array1<f64>> {
+        model.log_evidence(data)
+    }
+
+    /// γ_nk.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn responsibilities(&self, model: &GaussianMixture, data: &dyn RowSource) -> Result<Array2<f64>> {
+        model.responsibilities(data)
+    }
+
+    /// Log-likelihood with what BIC needs.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn mixture_criteria(&self, model: &GaussianMixture, data: &dyn RowSource) -> Result<Criteria> {
+        model.criteria(data)
+    }
+
+    /// ICL of a mixture.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn icl(&self, model: &GaussianMixture, data: &dyn RowSource) -> Result<f64> {
+        model.icl(data)
+    }
+
+    /// Missing entries given the observed ones, under a mixture.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn impute_mixture(&self, model: &GaussianMixture, data: &dyn RowSource) -> Result<Imputation> {
+        model.impute(data)
     }
 
     /// Maximum-likelihood PPCA in closed form.

@@ -3,7 +3,10 @@
 use super::shared::{covariance_scale, file_absolute, file_tolerance, select_rows, trace_check};
 use crate::case::{Case, CaseError, Node};
 use crate::check::{Source, Tolerance};
-use crate::oracle::{self, Lapack, mixture::Mixture};
+use crate::oracle::{
+    self, Lapack,
+    mixture::{Mixture, Shape},
+};
 use crate::report::exhibit::Exhibit;
 use crate::suite::{Group, Outcome, Problem};
 use lvm_core::fit::{Fitted, Stopping};
@@ -69,6 +72,16 @@ pub fn dense(model: &GaussianMixture) -> Mixture {
     }
 }
 
+/// The oracle's name for a covariance type.
+pub fn shape(covariance: CovarianceType) -> Shape {
+    match covariance {
+        CovarianceType::Full => Shape::Full,
+        CovarianceType::Tied => Shape::Tied,
+        CovarianceType::Diagonal => Shape::Diagonal,
+        CovarianceType::Spherical => Shape::Spherical,
+    }
+}
+
 /// The parameters a case states, with covariances as its type has them.
 fn stated(node: &Node<'_>, s: &Setting) -> Result<Mixture, CaseError> {
     let (k, d) = (s.components, s.x.ncols());
@@ -98,7 +111,9 @@ fn stated(node: &Node<'_>, s: &Setting) -> Result<Mixture, CaseError> {
 fn parameters(g: &mut Group<'_>, when: &str, ours: &Mixture, truth: &Mixture, tolerance: &Tolerance) {
     g.array(format!("{when}: weights"), Source::X, &ours.weights, &truth.weights, tolerance);
     let rows = |m: &[Array1<f64>]| Array2::from_shape_fn((m.len(), m[0].len()), |(i, j)| m[i][j]);
-    let spread = Array2::from_shape_fn((truth.means.len(), truth.means[0].len()), |(k, j)| truth.means[k][j].abs() + truth.covariances[k][[j, j]].sqrt());
+    let spread = Array2::from_shape_fn((truth.means.len(), truth.means[0].len()), |(k, j)| {
+        truth.means[k][j].abs() + truth.covariances[k][[j, j]].sqrt()
+    });
     g.array_scaled(format!("{when}: means"), Source::X, &rows(&ours.means), &rows(&truth.means), &spread, tolerance);
     let stack = |v: Vec<&Array2<f64>>| ndarray::stack(Axis(0), &v.iter().map(|m| m.view()).collect::<Vec<_>>());
     let scales: Vec<Array2<f64>> = truth.covariances.iter().map(covariance_scale).collect();
@@ -125,7 +140,13 @@ pub fn trajectory(g: &mut Group<'_>, case: &Case) -> Outcome {
         parameters(g, &format!("iteration {at}"), &dense(&model), &stated(&node, &s)?, &t);
     }
     let repairs = fitted.repairs.len();
-    g.holds("regular data is not repaired", format!("{repairs} repairs"), "0 repairs", repairs == 0, "the floor acts only where a component needs it");
+    g.holds(
+        "regular data is not repaired",
+        format!("{repairs} repairs"),
+        "0 repairs",
+        repairs == 0,
+        "the floor acts only where a component needs it",
+    );
     Ok(())
 }
 
@@ -146,7 +167,13 @@ pub fn fixed_point(g: &mut Group<'_>, case: &Case) -> Outcome {
     let criteria = g.subject.mixture_criteria(model, &s.x)?;
     g.scalar("log-likelihood", Source::X, criteria.log_likelihood, truth.get("log_likelihood")?.number()?, &likelihood);
     g.scalar("N · last entry of the trace", Source::X, fitted.objective() * n, truth.get("log_likelihood")?.number()?, &likelihood);
-    g.scalar("free parameters", Source::E, criteria.n_parameters as f64, truth.get("n_parameters")?.number()?, &Tolerance::exact("a count"));
+    g.scalar(
+        "free parameters",
+        Source::E,
+        criteria.n_parameters as f64,
+        truth.get("n_parameters")?.number()?,
+        &Tolerance::exact("a count"),
+    );
     let twice = Tolerance::absolute(2.0 * likelihood.absolute, "twice the tolerance of the log-likelihood");
     g.scalar("BIC = -2 log L + p log N", Source::X, g.subject.bic(&criteria), truth.get("bic")?.number()?, &twice);
     g.scalar("AIC", Source::X, g.subject.aic(&criteria), truth.get("aic")?.number()?, &twice);
@@ -172,7 +199,11 @@ fn rows(g: &mut Group<'_>, truth: &Node<'_>, s: &Setting, model: &GaussianMixtur
     let density = per_row.get("log_density")?.vector()?;
     let d = s.x.ncols() as f64;
     // A quadratic form of size m moves by m times the relative change of the precision; 2|log p| + D bounds it up to constants.
-    let t = Tolerance::both(d * parameters.relative, 2.0 * parameters.relative, "first order in the parameters: parameters_relative times (D + 2|log p|)");
+    let t = Tolerance::both(
+        d * parameters.relative,
+        2.0 * parameters.relative,
+        "first order in the parameters: parameters_relative times (D + 2|log p|)",
+    );
     g.array("log p(x) of single rows", Source::X, &g.subject.mixture_evidence(model, &x)?, &density, &t);
     let r = per_row.get("responsibilities")?.matrix()?;
     let largest = density.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
@@ -192,8 +223,9 @@ fn stationary(g: &mut Group<'_>, s: &Setting, fitted: &Fitted<GaussianMixture>) 
             against_lapack(g, lapack, &fitted.model, &s.x)?;
             let mixture = dense(&fitted.model);
             let r = mixture.responsibilities(lapack, &s.x)?;
-            let again = oracle::mixture::m_step(&s.x, &r, None, s.covariance.into());
-            let t = Tolerance::relative(1e-6, "README: 1e-6 for a fixed point; a step of EM from there moves by less than the distance to it");
+            let again = oracle::mixture::m_step(&s.x, &r, None, shape(s.covariance));
+            let t =
+                Tolerance::relative(1e-6, "README: 1e-6 for a fixed point; a step of EM from there moves by less than the distance to it");
             parameters(g, "one textbook EM step later", &again, &mixture, &t);
         }
     }

@@ -5,7 +5,9 @@ use crate::check::Layer;
 use crate::suite::{Group, Outcome, Suite};
 
 pub mod conjugate;
+pub mod mixture;
 pub mod numerics;
+pub mod shared;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
 pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
@@ -16,6 +18,7 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
         "special" => &[(Layer::N, "N1", numerics::special)],
         "numerics" => &[(Layer::N, "N2", numerics::torture)],
         "exact_regression" => &[(Layer::N, "N3", numerics::regression)],
+        "gmm_em" => &[(Layer::C, "C1", mixture::trajectory), (Layer::C, "C2", mixture::fixed_point)],
         "conjugate" => &[(Layer::C, "C7", conjugate::conjugate)],
         _ => &[],
     }

@@ -1,6 +1,6 @@
 //! C4: probabilistic PCA against reference cases: the closed-form optimum, posteriors, densities, EM, linear-VAE facts.
 
-use super::{file_tolerance, select_rows, spectrum_of, trace_check};
+use super::shared::{file_tolerance, select_rows, spectrum_of, trace_check};
 use crate::case::{Case, CaseError};
 use crate::check::{Source, Tolerance};
 use crate::report::exhibit::Exhibit;
