@@ -134,10 +134,14 @@ pub fn trajectory(g: &mut Group<'_>, case: &Case) -> Outcome {
     let t = file_tolerance(case, "trajectory_relative", 1e-10)?;
     trace_check(g, &fitted.trace, s.x.nrows() as f64, &trajectory, s.x.ncols(), &t);
     let t = file_tolerance(case, "parameters_relative", 1e-6)?;
+    let mut stops = Vec::new();
     for (at, node) in case.get("parameters_at_iteration")?.fields()? {
-        let iterations = at.parse::<usize>().map_err(|_| node.problem("is not named by a number of iterations"))?;
+        stops.push((at.parse::<usize>().map_err(|_| node.problem("is not named by a number of iterations"))?, node));
+    }
+    stops.sort_by_key(|s| s.0);
+    for (iterations, node) in stops {
         let model = g.subject.fit_mixture(&s.algorithm(iterations), &s.x, 0)?.model;
-        parameters(g, &format!("iteration {at}"), &dense(&model), &stated(&node, &s)?, &t);
+        parameters(g, &format!("iteration {iterations}"), &dense(&model), &stated(&node, &s)?, &t);
     }
     let repairs = fitted.repairs.len();
     g.holds(

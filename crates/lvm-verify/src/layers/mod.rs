@@ -5,6 +5,7 @@ use crate::check::Layer;
 use crate::suite::{Group, Outcome, Suite};
 
 pub mod conjugate;
+pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
 pub mod shared;
@@ -39,4 +40,7 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
 }
 
 /// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
-pub fn built_in(_suite: &mut Suite<'_>) {}
+pub fn built_in(suite: &mut Suite<'_>) {
+    metamorphic::mixture::all(suite);
+    metamorphic::ppca::all(suite);
+}
