@@ -1,4 +1,5 @@
-//! Integration tests of lvm-core, one binary.
+//! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
 mod gmm_golden;
+mod laws;
 mod ppca;
