@@ -2,4 +2,5 @@
 
 mod gmm_golden;
 mod laws;
+mod fa;
 mod ppca;
