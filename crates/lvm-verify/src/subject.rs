@@ -2,13 +2,14 @@
 
 use lvm_core::Result;
 use lvm_core::criteria::Criteria;
+use lvm_core::fa::{FaMl, FactorAnalysis};
 use lvm_core::fit::Fitted;
 use lvm_core::gmm::{GaussianMixture, GmmEm};
 use lvm_core::imputation::Imputation;
 use lvm_core::model::{Evidence, Infer};
-use lvm_core::ppca::{Ppca, PpcaMl};
+use lvm_core::ppca::{Ppca, PpcaEm, PpcaMl};
 use lvm_core::rows::RowSource;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2};
 
 /// The posterior of continuous latents where all rows share a covariance, as they do when nothing is missing.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +83,14 @@ pub trait Subject: Sync {
         algorithm.fit(data, seed)
     }
 
+    /// PPCA by EM.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn fit_ppca_em(&self, algorithm: &PpcaEm, data: &dyn RowSource, seed: u64) -> Result<Fitted<Ppca>> {
+        algorithm.fit(data, seed)
+    }
+
     /// log p(x_n) under PPCA.
     ///
     /// # Errors
@@ -105,6 +114,68 @@ pub trait Subject: Sync {
     /// Whatever the library says.
     fn ppca_criteria(&self, model: &Ppca, data: &dyn RowSource) -> Result<Criteria> {
         model.criteria(data)
+    }
+
+    /// Missing entries given the observed ones, under PPCA.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn impute_ppca(&self, model: &Ppca, data: &dyn RowSource) -> Result<Imputation> {
+        model.impute(data)
+    }
+
+    /// Maximum-likelihood factor analysis.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn fit_factors(&self, algorithm: &FaMl, data: &dyn RowSource, seed: u64) -> Result<Fitted<FactorAnalysis>> {
+        algorithm.fit(data, seed)
+    }
+
+    /// The same from a covariance matrix.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn fit_factors_to_covariance(&self, algorithm: &FaMl, covariance: ArrayView2<'_, f64>, n: f64) -> Result<Fitted<FactorAnalysis>> {
+        algorithm.fit_covariance(covariance, n)
+    }
+
+    /// ψ_j / Var x_j.
+    fn uniquenesses(&self, model: &FactorAnalysis) -> Array1<f64> {
+        model.uniquenesses()
+    }
+
+    /// log p(x_n) under factor analysis.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn factor_evidence(&self, model: &FactorAnalysis, data: &dyn RowSource) -> Result<Array1<f64>> {
+        model.log_evidence(data)
+    }
+
+    /// p(z | x) under factor analysis, of complete rows.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn factor_posterior(&self, model: &FactorAnalysis, data: &dyn RowSource) -> Result<Latents> {
+        let q = model.infer(data)?;
+        Ok(Latents { mean: q.mean().clone(), covariance: q.covariance(0).to_owned() })
+    }
+
+    /// Log-likelihood with what BIC needs.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn factor_criteria(&self, model: &FactorAnalysis, data: &dyn RowSource) -> Result<Criteria> {
+        model.criteria(data)
+    }
+
+    /// Missing entries given the observed ones, under factor analysis.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn impute_factors(&self, model: &FactorAnalysis, data: &dyn RowSource) -> Result<Imputation> {
+        model.impute(data)
     }
 
     /// BIC of a record.

@@ -265,7 +265,10 @@ pub fn against_lapack(g: &mut Group<'_>, lapack: Lapack, model: &GaussianMixture
 }
 
 /// The largest condition number of a component's correlation-scaled covariance: scaling of columns costs nothing.
-fn worst_condition(lapack: Lapack, mixture: &Mixture) -> Result<f64, Problem> {
+///
+/// # Errors
+/// If LAPACK does not converge.
+pub fn worst_condition(lapack: Lapack, mixture: &Mixture) -> Result<f64, Problem> {
     let mut worst = 1.0_f64;
     for c in &mixture.covariances {
         worst = worst.max(oracle::gaussian::condition(lapack, &(c / &covariance_scale(c)))?);

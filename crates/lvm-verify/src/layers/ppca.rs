@@ -5,8 +5,8 @@ use crate::case::{Case, CaseError};
 use crate::check::{Source, Tolerance};
 use crate::report::exhibit::Exhibit;
 use crate::suite::{Group, Outcome};
-use lvm_core::ppca::{Ppca, PpcaEm, PpcaMl, PpcaStart};
 use lvm_core::fit::Stopping;
+use lvm_core::ppca::{Ppca, PpcaEm, PpcaMl, Start};
 use ndarray::{Array1, Array2};
 
 /// The maximum-likelihood optimum: parameters, log-likelihood, posteriors, densities, criteria.
@@ -52,11 +52,26 @@ pub fn optimum(g: &mut Group<'_>, case: &Case) -> Outcome {
     let likelihood = file_tolerance(case, "log_likelihood_relative", 1e-12)?;
     let total = truth.get("log_likelihood")?.number()?;
     g.scalar("log-likelihood of the model", Source::E, criteria.log_likelihood, total, &likelihood);
-    g.scalar("mean log-likelihood reported by the fit", Source::E, fitted.trace[fitted.trace.len() - 1], truth.get("mean_log_likelihood")?.number()?, &likelihood);
-    g.scalar("free parameters", Source::E, criteria.n_parameters as f64, truth.get("n_parameters")?.number()?, &Tolerance::exact("a count"));
+    g.scalar(
+        "mean log-likelihood reported by the fit",
+        Source::E,
+        fitted.trace[fitted.trace.len() - 1],
+        truth.get("mean_log_likelihood")?.number()?,
+        &likelihood,
+    );
+    g.scalar(
+        "free parameters",
+        Source::E,
+        criteria.n_parameters as f64,
+        truth.get("n_parameters")?.number()?,
+        &Tolerance::exact("a count"),
+    );
     if let Some(bic) = truth.find("bic") {
         // BIC is −2 log L plus an exact term.
-        let t = Tolerance::absolute(2.0 * likelihood.allowed(total) + 4.0 * f64::EPSILON * bic.number()?.abs(), "twice the file's tolerance on log L, and rounding");
+        let t = Tolerance::absolute(
+            2.0 * likelihood.allowed(total) + 4.0 * f64::EPSILON * bic.number()?.abs(),
+            "twice the file's tolerance on log L, and rounding",
+        );
         g.scalar("BIC", Source::E, g.subject.bic(&criteria), bic.number()?, &t);
     }
     posterior(g, case, &x, &model, &w, &projections)
@@ -110,9 +125,10 @@ pub fn em(g: &mut Group<'_>, case: &Case) -> Outcome {
     let fit = |g: &Group<'_>, iterations: usize| {
         let algorithm = PpcaEm {
             components: q,
-            start: PpcaStart::Parameters(begin.clone()),
+            start: Start::Parameters(begin.clone()),
             restarts: 1,
             stopping: Stopping { max_iterations: iterations, tolerance: 0.0 },
+            ..Default::default()
         };
         g.subject.fit_ppca_em(&algorithm, &x, 0)
     };
@@ -124,7 +140,13 @@ pub fn em(g: &mut Group<'_>, case: &Case) -> Outcome {
         let iterations = run.count()?.min(cap);
         let last = fit(g, iterations)?.objective() * n as f64;
         if iterations == run.count()? {
-            g.scalar(format!("log-likelihood after {iterations} iterations"), Source::E, last, case.get("em.log_likelihood_end")?.number()?, &t);
+            g.scalar(
+                format!("log-likelihood after {iterations} iterations"),
+                Source::E,
+                last,
+                case.get("em.log_likelihood_end")?.number()?,
+                &t,
+            );
         }
         let best = case.get("truth.log_likelihood")?.number()?;
         let above = (last - best).max(0.0);
@@ -169,7 +191,13 @@ pub fn linear_vae(g: &mut Group<'_>, case: &Case) -> Outcome {
         for (at, expected) in counts.fields()? {
             let level = at.parse::<f64>().map_err(|_| counts.problem(format!("\"{at}\" is not a number")))?;
             let found = ours.iter().filter(|v| **v > level).count();
-            g.scalar(format!("directions alive at sigma2 = {at}"), Source::E, found as f64, expected.number()?, &Tolerance::exact("a count"));
+            g.scalar(
+                format!("directions alive at sigma2 = {at}"),
+                Source::E,
+                found as f64,
+                expected.number()?,
+                &Tolerance::exact("a count"),
+            );
         }
     }
     Ok(())

@@ -79,3 +79,10 @@ pub fn standardised(x: &Array2<f64>) -> Array2<f64> {
 pub fn covariance_scale(a: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn(a.dim(), |(i, j)| (a[[i, i]] * a[[j, j]]).sqrt())
 }
+
+/// [`monotone`], where monotony is promised: not where a component was repaired or a ridge changes the objective.
+pub fn monotone_if(g: &mut Group<'_>, trace: &[f64], n: f64, d: usize, promised: bool) {
+    if promised {
+        monotone(g, trace, n, d);
+    }
+}
