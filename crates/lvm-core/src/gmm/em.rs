@@ -203,7 +203,7 @@ impl GmmEm {
             Start::KMeansPlusPlus => start::kmeans(self, data, columns, &floor, seed, restart)?,
             Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
         };
-        let statistics = expectation.gather(data, self.covariance, None)?.statistics;
+        let statistics = expectation.gather(data, self.covariance, None)?;
         let k = self.components;
         Ok(GmmState { columns: columns.clone(), floor, expectation, statistics, floored: vec![false; k], reseeded: vec![0; k] })
     }
@@ -216,7 +216,7 @@ impl GmmEm {
         let mut maximum = maximise(&state.statistics, centres.view(), &dead, self.ridge, &state.floor)?;
         if maximum.moved_far {
             let centres = maximum.means;
-            let statistics = state.expectation.gather(data, self.covariance, Some(centres.view()))?.statistics;
+            let statistics = state.expectation.gather(data, self.covariance, Some(centres.view()))?;
             maximum = maximise(&statistics, centres.view(), &dead, self.ridge, &state.floor)?;
         }
         let mut repairs = Vec::new();
@@ -276,7 +276,7 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
         let (maximum, repairs) = self.maximise(state, data)?;
         let mixture = GaussianMixture::new(maximum.weights, maximum.means, maximum.covariances)?;
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
-        state.statistics = state.expectation.gather(data, self.covariance, None)?.statistics;
+        state.statistics = state.expectation.gather(data, self.covariance, None)?;
         let objective = state.statistics.log_likelihood / state.statistics.weight;
         Ok(Step { objective, converged: false, repairs })
     }

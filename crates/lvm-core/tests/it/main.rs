@@ -1,8 +1,11 @@
 //! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
 
+mod fa;
 mod gmm_fit;
 mod gmm_golden;
-mod laws;
-mod fa;
+mod gmm_naive;
+mod gmm_query;
 mod gmm_refusals;
+mod laws;
+mod numerics;
 mod ppca;
