@@ -84,7 +84,11 @@ impl Normal {
     fn variance_deviance(&self, p: &Self) -> f64 {
         let ratio = self.sd / p.sd;
         // far below 1 nothing cancels, and the square could underflow
-        if ratio < 0.1 { ratio * ratio - 1.0 - 2.0 * log_ratio(self.sd, p.sd) } else { deviance(1.0, ratio * ratio, -self.excess_variance(p)) }
+        if ratio < 0.1 {
+            ratio * ratio - 1.0 - 2.0 * log_ratio(self.sd, p.sd)
+        } else {
+            deviance(1.0, ratio * ratio, -self.excess_variance(p))
+        }
     }
 }
 
