@@ -4,9 +4,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod columns;
+pub mod datasets;
 mod delimited;
 pub mod error;
 mod file_rows;
+mod idx;
+mod matrix_market;
 pub mod model;
 mod numbers;
 mod numpy;
