@@ -39,7 +39,7 @@ pub fn old_faithful() -> Result<Table> {
 
 /// Handwritten digits, 1797 x 64 pixels with values 0 … 16, with the digit in words as labels. Three pixels are always 0.
 ///
-/// Alpaydin & Kaynak, *Optical recognition of handwritten digits*, UCI repository (1998, CC BY 4.0), test part. The file is that of
+/// Alpaydin & Kaynak, *Optical recognition of handwritten digits*, UCI repository (1998), test part. The file is that of
 /// scikit-learn (BSD-3-Clause).
 ///
 /// # Errors
@@ -50,7 +50,7 @@ pub fn digits() -> Result<Table> {
 
 /// Wines, 178 x 13 chemical measurements, with the cultivar (59, 71, 48) as labels.
 ///
-/// Forina et al., UCI repository (1991, CC BY 4.0). The file is that of scikit-learn (BSD-3-Clause).
+/// Forina et al., UCI repository (1991). The file is that of scikit-learn (BSD-3-Clause).
 ///
 /// # Errors
 /// As [`iris`].
@@ -60,7 +60,7 @@ pub fn wine() -> Result<Table> {
 
 /// Breast tumours, 569 x 30 measurements of cell nuclei, with the diagnosis (212 malignant, 357 benign) as labels.
 ///
-/// Wolberg, Street & Mangasarian, UCI repository (1995, CC BY 4.0). The file is that of scikit-learn (BSD-3-Clause).
+/// Wolberg, Street & Mangasarian, UCI repository (1995). The file is that of scikit-learn (BSD-3-Clause).
 ///
 /// # Errors
 /// As [`iris`].
