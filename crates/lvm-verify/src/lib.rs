@@ -21,6 +21,7 @@ pub mod layers;
 pub mod oracle;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod subject;
 pub mod suite;
 pub mod tables;

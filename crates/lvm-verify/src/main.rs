@@ -4,6 +4,7 @@ use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
 use lvm_verify::report::{Report, html, table};
 use lvm_verify::run::{Options, run};
+use lvm_verify::selftest;
 use lvm_verify::subject::Library;
 use lvm_verify::suite::Selection;
 use std::io::{self, IsTerminal, Write};
@@ -38,6 +39,9 @@ struct Arguments {
     /// Where the report goes as a page with plots
     #[arg(long, value_name = "FILE", default_value = "verify-report/report.html")]
     html: PathBuf,
+    /// Plant published bugs one by one and print which check finds which (the kill matrix)
+    #[arg(long)]
+    self_test: bool,
     /// Show only the summary and what did not pass
     #[arg(long)]
     summary: bool,
@@ -57,6 +61,11 @@ fn main() -> ExitCode {
 
 /// Runs and reports; whether everything passed.
 fn go(a: &Arguments) -> io::Result<bool> {
+    if a.self_test {
+        let matrix = selftest::kill_matrix();
+        write!(io::stdout().lock(), "{}", matrix.table())?;
+        return Ok(matrix.passed());
+    }
     let selection = Selection { layers: a.layer.clone(), cases: a.case.clone(), quick: a.quick, ids: a.id.clone() };
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let options = Options { selection, dir: a.dir.clone(), command: format!("cargo xtask verify {command}").trim_end().to_owned() };

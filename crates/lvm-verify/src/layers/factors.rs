@@ -7,7 +7,7 @@ use crate::oracle::{self, Lapack, gaussian, linear_gaussian::Factors};
 use crate::report::exhibit::Exhibit;
 use crate::suite::{Group, Outcome};
 use lvm_core::fa::{FaMl, FactorAnalysis, Method, Start};
-use lvm_core::fit::Stopping;
+use lvm_core::fit::{Repair, RepairKind, Stopping};
 use lvm_core::linalg;
 use ndarray::{Array1, Array2};
 
@@ -71,23 +71,39 @@ pub fn optimum(g: &mut Group<'_>, case: &Case) -> Outcome {
     );
     match Lapack::get() {
         None => g.not_run("gradient of the likelihood by LAPACK", oracle::ABSENT, oracle::ENABLE),
-        Some(lapack) => gradient(g, lapack, &scatter, &f)?,
+        Some(lapack) => gradient(g, lapack, &scatter, &f, &heywood(&fitted.repairs))?,
     }
     Ok(())
 }
 
-/// ∂/∂log ψ and ∂/∂W of the mean log-likelihood vanish at an optimum.
+/// The variables a fit reports as improper.
+pub fn heywood(repairs: &[Repair]) -> Vec<usize> {
+    let variable = |r: &Repair| match r.kind {
+        RepairKind::Heywood { variable, .. } => Some(variable),
+        _ => None,
+    };
+    repairs.iter().filter_map(variable).collect()
+}
+
+/// The conditions of an optimum with ψ_j bounded below: ∂L/∂log ψ_j = 0 where ψ_j is free, ≤ 0 where it is held at the floor (the
+/// likelihood would rise further), and ∂L/∂W = 0.
 ///
 /// # Errors
 /// If LAPACK refuses.
-pub fn gradient(g: &mut Group<'_>, lapack: Lapack, scatter: &Array2<f64>, f: &Factors) -> Outcome {
+pub fn gradient(g: &mut Group<'_>, lapack: Lapack, scatter: &Array2<f64>, f: &Factors, held: &[usize]) -> Outcome {
     let (in_log_noise, in_loadings, _) = oracle::linear_gaussian::factor_gradient(lapack, scatter, f)?;
     let condition = gaussian::condition(lapack, &(f.covariance() / covariance_scale(scatter)))?;
     let d = scatter.nrows() as f64;
     let rounding = 64.0 * d * f64::EPSILON * condition;
     let reason = "the fit's gradient_tolerance 1e-9, and 64·D·ε·κ(C) of rounding in C⁻¹(S−C)C⁻¹";
     let t = Tolerance::absolute(1e-9 + rounding, reason);
-    g.array("∂L/∂log ψ = 0", Source::Q, &in_log_noise, &Array1::zeros(in_log_noise.len()), &t);
+    let free: Array1<f64> = in_log_noise.iter().enumerate().filter(|(j, _)| !held.contains(j)).map(|(_, v)| *v).collect();
+    g.array("∂L/∂log ψ = 0 where ψ is free", Source::Q, &free, &Array1::zeros(free.len()), &t);
+    if !held.is_empty() {
+        let rise = held.iter().map(|&j| in_log_noise[j].max(0.0)).fold(0.0, f64::max);
+        g.bounded("∂L/∂log ψ <= 0 where it is held (Heywood)", Source::Q, rise, &t);
+        return Ok(());
+    }
     // In units of √s_jj the derivative in W carries a factor up to the largest 1/u.
     let smallest = (&f.noise / &scatter.diag()).iter().copied().fold(f64::INFINITY, f64::min);
     let t = Tolerance::absolute((1e-9 + rounding) / smallest, format!("{reason}; divided by the smallest uniqueness"));

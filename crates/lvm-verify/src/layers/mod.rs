@@ -5,12 +5,14 @@ use crate::check::Layer;
 use crate::suite::{Group, Outcome, Suite};
 
 pub mod conjugate;
+pub mod determinism;
 pub mod factors;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
 pub mod ppca;
 pub mod real;
+pub mod refusals;
 pub mod shared;
 pub mod special;
 
@@ -51,4 +53,6 @@ pub fn built_in(suite: &mut Suite<'_>) {
     metamorphic::mixture::all(suite);
     metamorphic::ppca::all(suite);
     metamorphic::factors::all(suite);
+    refusals::all(suite);
+    determinism::all(suite);
 }
