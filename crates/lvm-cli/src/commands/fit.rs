@@ -1,0 +1,159 @@
+//! `lvm fit`: estimation.
+
+use crate::args::{DataArgs, FaMethod, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, Initial, MixtureArgs, PpcaMethod, RotationChoice};
+use crate::args::{FactorArgs, SaveArgs, Shape, StoppingArgs};
+use crate::failure::{Failure, Outcome};
+use crate::input::Input;
+use crate::output;
+use crate::progress::Bar;
+use crate::report::{self, FitReport, Parameters};
+use crate::stored::{self, Stored};
+use lvm_core::criteria::Criteria;
+use lvm_core::fa::{FaMl, Method, Rotation};
+use lvm_core::file::Model;
+use lvm_core::fit::{Fitted, Stopping};
+use lvm_core::gmm::{CovarianceType, GmmEm, Start};
+use lvm_core::ppca::{PpcaEm, PpcaMl, Solver};
+use lvm_core::rows::total_weight;
+use std::path::Path;
+
+/// Fits what was asked for.
+pub(crate) fn run(command: FitCommand) -> Outcome {
+    match command {
+        FitCommand::Gmm(args) => gmm(args),
+        FitCommand::Ppca(args) => ppca(&args),
+        FitCommand::Fa(args) => fa(&args),
+    }
+}
+
+fn gmm(args: FitGmmArgs) -> Outcome {
+    output::check_model_target(args.save.output.as_deref())?;
+    let start = start(&args.init)?;
+    let components = match (&start, args.components) {
+        (_, Some(components)) => components,
+        (Start::Responsibilities(r), None) => r.ncols(),
+        (Start::Parameters(model), None) => model.n_components(),
+        (_, None) => return Err(Failure::usage("how many components? Say -k K, or let lvm select gmm DATA --max K choose")),
+    };
+    let given = matches!(start, Start::Responsibilities(_) | Start::Parameters(_));
+    if given && args.mixture.restarts.is_some_and(|r| r > 1) {
+        return Err(Failure::usage("--restarts needs a random start, but --init FILE always starts at the same place; leave one of them out"));
+    }
+    let mut em = mixture(&args.mixture);
+    em.components = components;
+    em.covariance = shape(args.covariance);
+    em.start = start;
+    let input = Input::open(&args.data)?;
+    let bar = Bar::new("reading");
+    let fitted = em.fit_watched(&input.rows(), args.mixture.seed, &mut |p| bar.watch(p));
+    drop(bar);
+    finish(&input, fitted.map_err(|e| input.explain(e))?.map(Model::Gmm), &args.save)
+}
+
+/// The start that `--init` names.
+fn start(init: &Initial) -> Outcome<Start> {
+    match init {
+        Initial::KMeansPlusPlus => Ok(Start::KMeansPlusPlus),
+        Initial::Random => Ok(Start::RandomRows),
+        Initial::Responsibilities(path) => Ok(Start::Responsibilities(Input::matrix(path)?)),
+        Initial::Model(path) => match stored::load(path)?.model {
+            Model::Gmm(model) => Ok(Start::Parameters(model)),
+            other => Err(stored::wrong_family(path, &other, "a Gaussian mixture")),
+        },
+    }
+}
+
+/// EM as the options that `fit` and `select` share say.
+pub(crate) fn mixture(args: &MixtureArgs) -> GmmEm {
+    let mut em = GmmEm { ridge: args.reg, ..GmmEm::default() };
+    em.stopping = stopping(&args.stopping, em.stopping);
+    em.restarts = args.restarts.unwrap_or(em.restarts);
+    em
+}
+
+/// The covariance type of a shape.
+pub(crate) fn shape(shape: Shape) -> CovarianceType {
+    match shape {
+        Shape::Full => CovarianceType::Full,
+        Shape::Tied => CovarianceType::Tied,
+        Shape::Diag => CovarianceType::Diagonal,
+        Shape::Spherical => CovarianceType::Spherical,
+    }
+}
+
+/// The stopping rule: what was typed, and the default for the rest.
+pub(crate) fn stopping(args: &StoppingArgs, default: Stopping) -> Stopping {
+    Stopping {
+        max_iterations: args.max_iter.unwrap_or(default.max_iterations),
+        tolerance: args.tol.unwrap_or(default.tolerance),
+    }
+}
+
+fn ppca(args: &FitPpcaArgs) -> Outcome {
+    output::check_model_target(args.save.output.as_deref())?;
+    let by_em = args.method == PpcaMethod::Em || (args.method == PpcaMethod::Auto && args.data.missing);
+    check_ppca(args, by_em)?;
+    let em = by_em.then(|| ppca_em(args)).transpose()?;
+    let input = Input::open(&args.data)?;
+    let bar = Bar::new("fitting");
+    let fitted = match em {
+        Some(em) => em.fit_watched(&input.rows(), args.seed, &mut |p| bar.watch(p)),
+        None => PpcaMl { components: args.components, solver: solver(args.method) }.fit(&input.rows(), args.seed),
+    };
+    drop(bar);
+    finish(&input, fitted.map_err(|e| input.explain(e))?.map(Model::Ppca), &args.save)
+}
+
+/// Options that do not go together.
+fn check_ppca(args: &FitPpcaArgs, by_em: bool) -> Outcome {
+    if args.data.missing && !by_em {
+        return Err(Failure::usage("--missing needs --method em (or auto): the other methods have no place for missing values"));
+    }
+    let for_em = [
+        ("--max-iter", args.stopping.max_iter.is_some()),
+        ("--tol", args.stopping.tol.is_some()),
+        ("--restarts", args.restarts.is_some()),
+        ("--init", args.init.is_some()),
+    ];
+    match for_em.iter().find(|(_, given)| *given) {
+        Some((option, _)) if !by_em => {
+            Err(Failure::usage(format!("{option} concerns EM, and this fit is in closed form; add --method em, or leave it out")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn solver(method: PpcaMethod) -> Solver {
+    match method {
+        PpcaMethod::Auto | PpcaMethod::Em => Solver::Auto,
+        PpcaMethod::Eigen => Solver::Covariance,
+        PpcaMethod::Gram => Solver::Gram,
+        PpcaMethod::Randomized => Solver::default_randomized(),
+    }
+}
+
+/// Loads the model that `--init` names and hands it to `take`, which says no to another family.
+fn warm_start<M>(path: Option<&Path>, family: &str, take: impl Fn(Stored) -> Result<M, Model>) -> Outcome<Option<M>> {
+    let Some(path) = path else { return Ok(None) };
+    take(stored::load(path)?).map(Some).map_err(|other| stored::wrong_family(path, &other, family))
+}
+
+/// Ends a fit: the model file first, then the report.
+pub(crate) fn finish(input: &Input, fitted: Fitted<Model>, save: &SaveArgs) -> Outcome {
+    let report = record(input, &fitted, save)?;
+    report::print(&report, save.json, report::human::fit)
+}
+
+/// Writes the model file, if one was asked for, and makes the report.
+pub(crate) fn record(input: &Input, fitted: &Fitted<Model>, save: &SaveArgs) -> Outcome<FitReport> {
+    let criteria = Criteria {
+        log_likelihood: fitted.objective() * input.total_weight(),
+        n_parameters: stored::n_parameters(&fitted.model),
+        n: input.total_weight(),
+    };
+    if let Some(path) = &save.output {
+        stored::save(path, input, fitted, criteria)?;
+    }
+    let output = save.output.as_ref().map(|path| path.display().to_string());
+    Ok(FitReport::new(stored::family(&fitted.model), input.report(), fitted, criteria, Parameters::of(&fitted.model), output))
+}

@@ -1,0 +1,128 @@
+//! Parameters of a model as nested lists.
+
+use lvm_core::file::Model;
+use lvm_core::gmm::{Covariances, GaussianMixture};
+use lvm_core::model::LatentModel;
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use serde::Serialize;
+
+/// The parameters of a model.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Parameters {
+    /// Gaussian mixture.
+    Gmm {
+        /// Weights (K).
+        weights: Vec<f64>,
+        /// Means (K x D).
+        means: Vec<Vec<f64>>,
+        /// Covariances: full K x D x D, tied D x D, diag K x D, spherical K.
+        covariances: Nested,
+        /// `full`, `tied`, `diag` or `spherical`.
+        covariance_type: String,
+    },
+    /// Probabilistic PCA.
+    Ppca {
+        /// Mean (D).
+        mean: Vec<f64>,
+        /// Loadings (D x q).
+        loadings: Vec<Vec<f64>>,
+        /// Noise variance.
+        noise_variance: f64,
+    },
+    /// Factor analysis.
+    Fa {
+        /// Mean (D).
+        mean: Vec<f64>,
+        /// Loadings (D x q).
+        loadings: Vec<Vec<f64>>,
+        /// Noise variances (D).
+        noise_variances: Vec<f64>,
+        /// Share of each variance that the factors leave (D).
+        uniquenesses: Vec<f64>,
+        /// Share of each variance that the factors explain (D).
+        communalities: Vec<f64>,
+        /// How the loadings were rotated, if they were.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rotation: Option<RotationReport>,
+    },
+}
+
+/// A list, a list of lists, or a list of lists of lists.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Nested {
+    /// A list.
+    One(Vec<f64>),
+    /// A list of rows.
+    Two(Vec<Vec<f64>>),
+    /// A list of matrices.
+    Three(Vec<Vec<Vec<f64>>>),
+}
+
+/// How loadings were rotated.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RotationReport {
+    /// The criterion.
+    pub(crate) method: String,
+    /// The rotation matrix (q x q): rotated loadings = canonical loadings times this.
+    pub(crate) matrix: Vec<Vec<f64>>,
+    /// Correlations of the factors (q x q); the identity for an orthogonal rotation.
+    pub(crate) factor_correlations: Vec<Vec<f64>>,
+}
+
+/// Rows of a matrix as lists.
+pub(crate) fn nested(matrix: ArrayView2<'_, f64>) -> Vec<Vec<f64>> {
+    matrix.rows().into_iter().map(|row| row.to_vec()).collect()
+}
+
+fn list(vector: ArrayView1<'_, f64>) -> Vec<f64> {
+    vector.to_vec()
+}
+
+impl Parameters {
+    /// The parameters of `model`.
+    pub(crate) fn of(model: &Model) -> Self {
+        match model {
+            Model::Gmm(model) => gmm(model),
+            Model::Ppca(model) => Parameters::Ppca {
+                mean: list(model.mean().view()),
+                loadings: nested(model.loadings().view()),
+                noise_variance: model.noise_variance(),
+            },
+            Model::Fa(model) => {
+                let uniquenesses = model.uniquenesses().to_vec();
+                Parameters::Fa {
+                    mean: list(model.mean().view()),
+                    loadings: nested(model.loadings().view()),
+                    noise_variances: list(model.noise_variances().view()),
+                    communalities: uniquenesses.iter().map(|u| 1.0 - u).collect(),
+                    uniquenesses,
+                    rotation: model.rotation().map(rotation),
+                }
+            }
+        }
+    }
+}
+
+fn gmm(model: &GaussianMixture) -> Parameters {
+    let covariances = match model.covariances() {
+        Covariances::Full(c) => Nested::Three(c.axis_iter(Axis(0)).map(nested).collect()),
+        Covariances::Tied(c) | Covariances::Diagonal(c) => Nested::Two(nested(c.view())),
+        Covariances::Spherical(c) => Nested::One(list(c.view())),
+    };
+    Parameters::Gmm {
+        weights: list(model.weights().view()),
+        means: nested(model.means().view()),
+        covariances,
+        covariance_type: model.covariance_type().to_string(),
+    }
+}
+
+fn rotation(rotated: &Rotated) -> RotationReport {
+    RotationReport {
+        method: rotated.rotation.to_string(),
+        matrix: nested(rotated.matrix.view()),
+        factor_correlations: nested(rotated.factor_correlations.view()),
+    }
+}
