@@ -10,9 +10,11 @@
 
 pub mod criteria;
 pub mod error;
+pub mod file;
 pub mod fit;
 pub mod imputation;
 pub mod linalg;
+pub mod linear_gaussian;
 pub mod model;
 pub mod moments;
 pub mod random;

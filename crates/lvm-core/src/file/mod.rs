@@ -1,0 +1,4 @@
+//! Model files.
+mod header;
+mod tensors;
+pub use header::{FitRecord, Header};

@@ -1,0 +1,4 @@
+//! The integration tests of lvm-data.
+
+mod refusals;
+mod tables;
