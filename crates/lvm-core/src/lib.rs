@@ -17,6 +17,7 @@ pub mod linalg;
 pub mod linear_gaussian;
 pub mod model;
 pub mod moments;
+pub mod ppca;
 pub mod random;
 pub mod rows;
 pub mod selection;

@@ -1,0 +1,3 @@
+//! Integration tests of lvm-core.
+
+mod ppca;
