@@ -12,6 +12,7 @@ pub mod criteria;
 pub mod error;
 pub mod file;
 pub mod fit;
+pub mod gmm;
 pub mod imputation;
 pub mod linalg;
 pub mod linear_gaussian;

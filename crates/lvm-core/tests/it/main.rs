@@ -1,3 +1,4 @@
-//! Integration tests of lvm-core.
+//! Integration tests of lvm-core, one binary.
 
+mod gmm_golden;
 mod ppca;
