@@ -6,7 +6,7 @@ use crate::hint;
 use crate::report::{Skipped, TableReport};
 use crate::stored::Stored;
 use lvm_core::rows::{Missing, RowSource, Rows, total_weight};
-use lvm_data::{ErrorKind, ReadOptions, SkipReason, Table};
+use lvm_data::{ErrorKind, ReadOptions, SkipReason, Source, Table};
 use ndarray::{Array2, ArrayView1};
 use std::path::Path;
 
@@ -68,25 +68,26 @@ impl Input {
     }
 
     fn read(args: &DataArgs, options: &ReadOptions) -> Outcome<Self> {
-        let large = std::fs::metadata(&args.data).is_ok_and(|m| m.len() > STREAM_ABOVE);
-        let source = Source::open(&args.data, options, args.stream || large).map_err(hint::data)?;
-        let (columns, skipped) = source.names();
+        let in_memory = if args.stream { 0 } else { STREAM_ABOVE };
+        let source = Source::open(&args.data, options, in_memory).map_err(hint::data)?;
+        let columns = source.columns().to_vec();
+        let skipped = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) }).collect();
         Ok(Input { path: args.data.display().to_string(), source, columns, skipped })
     }
 
     /// The rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows::new(self.source.rows())
+        Rows::new(&self.source)
     }
 
     /// Row weights, if any.
     pub(crate) fn weights(&self) -> Option<ArrayView1<'_, f64>> {
-        self.source.rows().weights()
+        self.source.weights()
     }
 
     /// N, or the sum of the weights.
     pub(crate) fn total_weight(&self) -> f64 {
-        total_weight(self.source.rows())
+        total_weight(&self.source)
     }
 
     /// Names of the columns used.
@@ -98,7 +99,7 @@ impl Input {
     pub(crate) fn report(&self) -> TableReport {
         TableReport {
             data: self.path.clone(),
-            n: self.source.rows().n_rows(),
+            n: self.source.n_rows(),
             d: self.columns.len(),
             total_weight: self.weights().map(|w| w.sum()),
             columns: self.columns.clone(),
@@ -169,29 +170,5 @@ fn reason(reason: &SkipReason) -> String {
         SkipReason::RowNames => "row names".to_owned(),
         SkipReason::Empty => "empty".to_owned(),
         _ => "not a column of numbers".to_owned(),
-    }
-}
-
-/// A table in memory, or a file read again in every pass.
-enum Source {
-    Table(Table),
-}
-
-impl Source {
-    fn open(path: &Path, options: &ReadOptions, _stream: bool) -> lvm_data::Result<Self> {
-        Table::read(path, options).map(Source::Table)
-    }
-
-    fn rows(&self) -> &dyn RowSource {
-        match self {
-            Source::Table(table) => table,
-        }
-    }
-
-    fn names(&self) -> (Vec<String>, Vec<Skipped>) {
-        let (columns, skipped) = match self {
-            Source::Table(table) => (&table.columns, &table.skipped),
-        };
-        (columns.clone(), skipped.iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) }).collect())
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// Where a table of numbers goes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct TableOutArgs {
     /// Write the table to this file, .csv, .tsv or .npy; without it, CSV on standard output
     #[arg(short, long, value_name = "FILE")]
@@ -20,14 +21,14 @@ pub(crate) struct TableOutArgs {
 pub(crate) struct ScoreArgs {
     /// A model file made by fit or select
     pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Write log p(x) of every row to this file, .csv, .tsv or .npy; - for standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Print one JSON object instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// `lvm posterior`.
@@ -35,11 +36,11 @@ pub(crate) struct ScoreArgs {
 pub(crate) struct PosteriorArgs {
     /// A model file made by fit or select
     pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Also the posterior covariances of the latent coordinates, lower triangle row by row (PPCA and factor analysis)
     #[arg(long)]
     pub(crate) covariance: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) out: TableOutArgs,
 }
@@ -49,11 +50,11 @@ pub(crate) struct PosteriorArgs {
 pub(crate) struct MapArgs {
     /// A model file made by fit or select
     pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Bartlett's scores, argmax p(x | z), instead of the MAP (factor analysis)
     #[arg(long)]
     pub(crate) bartlett: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) out: TableOutArgs,
 }
@@ -64,7 +65,7 @@ pub(crate) struct SampleArgs {
     /// A model file made by fit or select
     pub(crate) model: PathBuf,
     /// Rows to draw
-    #[arg(short = 'n', long = "rows", value_name = "N", value_parser = at_least_one)]
+    #[arg(short = 'n', long = "rows", value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) rows: usize,
     /// Draw from this component only, from 0 (mixtures)
     #[arg(long, value_name = "K")]
@@ -87,11 +88,11 @@ pub(crate) struct SampleArgs {
 pub(crate) struct ImputeArgs {
     /// A model file made by fit or select
     pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Write the conditional standard deviation of every cell (0 where it was observed) to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) sd: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) out: TableOutArgs,
 }

@@ -18,19 +18,19 @@ pub(crate) enum FitCommand {
 /// `lvm fit gmm`.
 #[derive(Debug, Args)]
 pub(crate) struct FitGmmArgs {
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Components; may be left out when --init names a file
-    #[arg(short = 'k', long, value_name = "K", value_parser = at_least_one)]
+    #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) components: Option<usize>,
-    #[command(flatten)]
-    pub(crate) mixture: MixtureArgs,
     /// Shape of the covariances
-    #[arg(long, value_enum, default_value_t = Shape::Full)]
+    #[arg(long, value_enum, value_name = "SHAPE", default_value_t = Shape::Full)]
     pub(crate) covariance: Shape,
     /// Start: kmeans++, random, a table of responsibilities (N x K), or a model file to go on from
     #[arg(long, value_name = "START", default_value = "kmeans++", value_parser = Initial::parse)]
     pub(crate) init: Initial,
+    #[command(flatten)]
+    pub(crate) mixture: MixtureArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
 }
@@ -41,23 +41,21 @@ pub(crate) struct MixtureArgs {
     /// Independent starts, of which the likeliest is kept
     #[arg(long, value_name = "R", value_parser = at_least_one)]
     pub(crate) restarts: Option<usize>,
-    #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
     /// Ridge added to the diagonal of every covariance, in squared units of the data
-    #[arg(long, value_name = "RIDGE", default_value = "0", value_parser = not_negative)]
+    #[arg(long, value_name = "RIDGE", allow_negative_numbers = true, default_value = "0", value_parser = not_negative)]
     pub(crate) reg: f64,
     /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
 }
 
 /// `lvm fit ppca`.
 #[derive(Debug, Args)]
 pub(crate) struct FitPpcaArgs {
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Latent dimensions
-    #[arg(short = 'q', long = "components", value_name = "Q", value_parser = at_least_one)]
+    #[arg(short = 'q', long = "components", value_name = "Q", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) components: usize,
     /// How to find the maximum; auto is closed form, or EM with --missing
     #[arg(long, value_enum, default_value_t = PpcaMethod::Auto)]
@@ -65,14 +63,16 @@ pub(crate) struct FitPpcaArgs {
     /// Independent starts of EM
     #[arg(long, value_name = "R", value_parser = at_least_one)]
     pub(crate) restarts: Option<usize>,
-    #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
     /// A model file for EM to go on from
     #[arg(long, value_name = "MODEL")]
     pub(crate) init: Option<PathBuf>,
     /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
 }
@@ -95,19 +95,19 @@ pub(crate) enum PpcaMethod {
 /// `lvm fit fa`.
 #[derive(Debug, Args)]
 pub(crate) struct FitFaArgs {
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Factors
-    #[arg(short = 'q', long = "factors", value_name = "Q", value_parser = at_least_one)]
+    #[arg(short = 'q', long = "factors", value_name = "Q", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) factors: usize,
-    #[command(flatten)]
-    pub(crate) factor: FactorArgs,
     /// Rotation of the loadings
     #[arg(long, value_enum, default_value_t = RotationChoice::None)]
     pub(crate) rotation: RotationChoice,
     /// A model file to go on from
     #[arg(long, value_name = "MODEL")]
     pub(crate) init: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) factor: FactorArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
 }
@@ -118,11 +118,11 @@ pub(crate) struct FactorArgs {
     /// How to find the maximum
     #[arg(long, value_enum, default_value_t = FaMethod::QuasiNewton)]
     pub(crate) method: FaMethod,
-    #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
     /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
 }
 
 /// Ways to fit factor analysis.

@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 /// DATA is a .csv or .tsv file (with or without a header), or a .npy file. Every command takes --json, which prints exactly one JSON
 /// object on standard output. Exit code 0: done; 1: the data, the model or a file is at fault; 2: the command line is.
 #[derive(Debug, Parser)]
-#[command(name = "lvm", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(name = "lvm", version, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = "Examples:\n  lvm fit gmm iris.csv -k 3 -o iris.lvm\n  lvm select gmm iris.csv --max 6\n  \
     lvm posterior iris.lvm iris.csv -o responsibilities.csv\n  lvm sample iris.lvm -n 1000 -o more.csv")]
 pub(crate) struct Cli {

@@ -30,17 +30,17 @@ pub(crate) struct SizeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SelectGmmArgs {
     #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// Covariance shapes to try, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "full,tied,diag,spherical")]
+    #[arg(long, value_enum, value_name = "SHAPES", value_delimiter = ',', default_value = "full,tied,diag,spherical")]
     pub(crate) covariance: Vec<Shape>,
     /// What to choose by
     #[arg(long, value_enum, default_value_t = GmmCriterion::Bic)]
     pub(crate) criterion: GmmCriterion,
     #[command(flatten)]
     pub(crate) mixture: MixtureArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
 }
@@ -54,13 +54,13 @@ pub(crate) enum GmmCriterion {
     Aic,
     /// Lowest ICL: BIC that also asks for well separated components
     Icl,
+    /// Highest log-likelihood of held-out rows
+    HeldOut,
 }
 
 /// `lvm select ppca`.
 #[derive(Debug, Args)]
 pub(crate) struct SelectPpcaArgs {
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// What to choose by
@@ -69,6 +69,8 @@ pub(crate) struct SelectPpcaArgs {
     /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
 }
@@ -90,14 +92,14 @@ pub(crate) enum PpcaCriterion {
 #[derive(Debug, Args)]
 pub(crate) struct SelectFaArgs {
     #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// What to choose by
     #[arg(long, value_enum, default_value_t = FaCriterion::Bic)]
     pub(crate) criterion: FaCriterion,
     #[command(flatten)]
     pub(crate) factor: FactorArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
 }

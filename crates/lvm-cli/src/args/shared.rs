@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Which numbers of which file.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
 pub(crate) struct DataArgs {
     /// The table: .csv, .tsv (header or none) or .npy
-    #[arg(value_name = "DATA")]
+    #[arg(value_name = "DATA", help_heading = "Arguments")]
     pub(crate) data: PathBuf,
     /// Use these columns only: names, or numbers from 1; separated by commas
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
@@ -87,17 +88,19 @@ pub(crate) enum SeparatorChoice {
 
 /// When an iterative fit ends.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Iterations")]
 pub(crate) struct StoppingArgs {
     /// Iterations at most
-    #[arg(long, value_name = "I", value_parser = at_least_one)]
+    #[arg(long, value_name = "I", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) max_iter: Option<usize>,
     /// Converged when the mean log-likelihood per row changes by less than this; 0 does exactly --max-iter iterations
-    #[arg(long, value_name = "TOL", value_parser = not_negative)]
+    #[arg(long, value_name = "TOL", allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) tol: Option<f64>,
 }
 
 /// Where a fitted model goes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct SaveArgs {
     /// Write the fitted model to this file
     #[arg(short, long, value_name = "MODEL")]
@@ -133,7 +136,9 @@ impl Initial {
         match ending.as_deref() {
             Some("csv" | "tsv" | "txt" | "npy") => Ok(Initial::Responsibilities(path.to_owned())),
             _ if path.is_file() || ending.is_some() => Ok(Initial::Model(path.to_owned())),
-            _ => Err("use kmeans++, random, a table of responsibilities (.csv, .tsv or .npy; N rows, K columns) or a model file".to_owned()),
+            _ => {
+                Err("use kmeans++, random, a table of responsibilities (.csv, .tsv or .npy; N rows, K columns) or a model file".to_owned())
+            }
         }
     }
 }

@@ -1,21 +1,19 @@
 //! `lvm fit`: estimation.
 
-use crate::args::{DataArgs, FaMethod, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, Initial, MixtureArgs, PpcaMethod, RotationChoice};
+use crate::args::{FaMethod, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, Initial, MixtureArgs, PpcaMethod, RotationChoice};
 use crate::args::{FactorArgs, SaveArgs, Shape, StoppingArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output;
 use crate::progress::Bar;
 use crate::report::{self, FitReport, Parameters};
-use crate::stored::{self, Stored};
+use crate::stored;
 use lvm_core::criteria::Criteria;
 use lvm_core::fa::{FaMl, Method, Rotation};
 use lvm_core::file::Model;
 use lvm_core::fit::{Fitted, Stopping};
 use lvm_core::gmm::{CovarianceType, GmmEm, Start};
 use lvm_core::ppca::{PpcaEm, PpcaMl, Solver};
-use lvm_core::rows::total_weight;
-use std::path::Path;
 
 /// Fits what was asked for.
 pub(crate) fn run(command: FitCommand) -> Outcome {
@@ -132,12 +130,6 @@ fn solver(method: PpcaMethod) -> Solver {
     }
 }
 
-/// Loads the model that `--init` names and hands it to `take`, which says no to another family.
-fn warm_start<M>(path: Option<&Path>, family: &str, take: impl Fn(Stored) -> Result<M, Model>) -> Outcome<Option<M>> {
-    let Some(path) = path else { return Ok(None) };
-    take(stored::load(path)?).map(Some).map_err(|other| stored::wrong_family(path, &other, family))
-}
-
 /// Ends a fit: the model file first, then the report.
 pub(crate) fn finish(input: &Input, fitted: Fitted<Model>, save: &SaveArgs) -> Outcome {
     let report = record(input, &fitted, save)?;
@@ -156,4 +148,61 @@ pub(crate) fn record(input: &Input, fitted: &Fitted<Model>, save: &SaveArgs) -> 
     }
     let output = save.output.as_ref().map(|path| path.display().to_string());
     Ok(FitReport::new(stored::family(&fitted.model), input.report(), fitted, criteria, Parameters::of(&fitted.model), output))
+}
+
+fn ppca_em(args: &FitPpcaArgs) -> Outcome<PpcaEm> {
+    let mut em = PpcaEm { components: args.components, ..PpcaEm::default() };
+    em.stopping = stopping(&args.stopping, em.stopping);
+    em.restarts = args.restarts.unwrap_or(em.restarts);
+    if let Some(path) = &args.init {
+        match stored::load(path)?.model {
+            Model::Ppca(model) => em.start = PpcaStart::Parameters(model),
+            other => return Err(stored::wrong_family(path, &other, "probabilistic PCA")),
+        }
+        if args.restarts.is_some_and(|r| r > 1) {
+            return Err(Failure::usage("--restarts needs a random start, but --init MODEL always starts at the same place"));
+        }
+    }
+    Ok(em)
+}
+
+fn fa(args: &FitFaArgs) -> Outcome {
+    output::check_model_target(args.save.output.as_deref())?;
+    let mut ml = factor_analysis(&args.factor);
+    ml.factors = args.factors;
+    ml.rotation = rotation(args.rotation);
+    if let Some(path) = &args.init {
+        match stored::load(path)?.model {
+            Model::Fa(model) => ml.start = FaStart::Parameters(model),
+            other => return Err(stored::wrong_family(path, &other, "factor analysis")),
+        }
+    }
+    let input = Input::open(&args.data)?;
+    let bar = Bar::new("fitting");
+    let fitted = ml.fit_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));
+    drop(bar);
+    finish(&input, fitted.map_err(|e| input.explain(e))?.map(Model::Fa), &args.save)
+}
+
+/// Maximum likelihood as the options that `fit` and `select` share say.
+pub(crate) fn factor_analysis(args: &FactorArgs) -> FaMl {
+    let mut ml = FaMl {
+        method: match args.method {
+            FaMethod::QuasiNewton => Method::QuasiNewton,
+            FaMethod::Em => Method::Em,
+        },
+        ..FaMl::default()
+    };
+    ml.stopping = stopping(&args.stopping, ml.stopping);
+    ml
+}
+
+fn rotation(choice: RotationChoice) -> Option<Rotation> {
+    match choice {
+        RotationChoice::None => None,
+        RotationChoice::Varimax => Some(Rotation::varimax()),
+        RotationChoice::Quartimax => Some(Rotation::quartimax()),
+        RotationChoice::Promax => Some(Rotation::promax()),
+        RotationChoice::Oblimin => Some(Rotation::oblimin()),
+    }
 }

@@ -31,8 +31,10 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
             GmmCriterion::Bic => Criterion::Bic,
             GmmCriterion::Aic => Criterion::Aic,
             GmmCriterion::Icl => Criterion::Icl,
+            GmmCriterion::HeldOut => Criterion::HeldOut,
         },
         em: mixture(&args.mixture),
+        ..GmmSelect::default()
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
