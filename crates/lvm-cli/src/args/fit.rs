@@ -39,7 +39,7 @@ pub(crate) struct FitGmmArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MixtureArgs {
     /// Independent starts, of which the likeliest is kept
-    #[arg(long, value_name = "R", value_parser = at_least_one)]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) restarts: Option<usize>,
     /// Ridge added to the diagonal of every covariance, in squared units of the data
     #[arg(long, value_name = "RIDGE", allow_negative_numbers = true, default_value = "0", value_parser = not_negative)]
@@ -61,7 +61,7 @@ pub(crate) struct FitPpcaArgs {
     #[arg(long, value_enum, default_value_t = PpcaMethod::Auto)]
     pub(crate) method: PpcaMethod,
     /// Independent starts of EM
-    #[arg(long, value_name = "R", value_parser = at_least_one)]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) restarts: Option<usize>,
     /// A model file for EM to go on from
     #[arg(long, value_name = "MODEL")]
@@ -90,6 +90,8 @@ pub(crate) enum PpcaMethod {
     Randomized,
     /// Expectation-maximisation; needed for missing values
     Em,
+    /// Parameter-expanded EM: as em, in fewer iterations
+    PxEm,
 }
 
 /// `lvm fit fa`.
@@ -115,9 +117,12 @@ pub(crate) struct FitFaArgs {
 /// What `fit fa` and `select fa` share.
 #[derive(Debug, Args)]
 pub(crate) struct FactorArgs {
-    /// How to find the maximum
-    #[arg(long, value_enum, default_value_t = FaMethod::QuasiNewton)]
-    pub(crate) method: FaMethod,
+    /// How to find the maximum (quasi-newton, or em with --missing)
+    #[arg(long, value_enum)]
+    pub(crate) method: Option<FaMethod>,
+    /// Independent starts, of which the likeliest is kept
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) restarts: Option<usize>,
     /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -130,8 +135,10 @@ pub(crate) struct FactorArgs {
 pub(crate) enum FaMethod {
     /// Quasi-Newton on the concentrated likelihood
     QuasiNewton,
-    /// Expectation-maximisation on the sufficient statistics
+    /// Expectation-maximisation on the sufficient statistics; needed for missing values
     Em,
+    /// ECME: EM with both steps on the likelihood itself
+    Ecme,
 }
 
 /// Rotations of the loadings.

@@ -1,7 +1,7 @@
 //! `lvm select gmm|ppca|fa`.
 
 use super::fit::{FactorArgs, MixtureArgs, Shape};
-use super::shared::{DataArgs, SaveArgs, at_least_one};
+use super::shared::{DataArgs, SaveArgs, at_least_one, at_least_two};
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Among which models to choose.
@@ -19,11 +19,14 @@ pub(crate) enum SelectCommand {
 #[derive(Debug, Args)]
 pub(crate) struct SizeArgs {
     /// Largest size to try
-    #[arg(long, value_name = "MAX", value_parser = at_least_one)]
+    #[arg(long, value_name = "MAX", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) max: usize,
     /// Smallest size to try
-    #[arg(long, value_name = "MIN", default_value = "1", value_parser = at_least_one)]
+    #[arg(long, value_name = "MIN", default_value_t = 1)]
     pub(crate) min: usize,
+    /// Parts the rows are split into for --criterion held-out
+    #[arg(long, value_name = "FOLDS", allow_negative_numbers = true, value_parser = at_least_two)]
+    pub(crate) folds: Option<usize>,
 }
 
 /// `lvm select gmm`.
@@ -111,4 +114,6 @@ pub(crate) enum FaCriterion {
     Bic,
     /// Lowest AIC
     Aic,
+    /// Highest log-likelihood of held-out rows
+    HeldOut,
 }

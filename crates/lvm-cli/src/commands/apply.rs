@@ -112,7 +112,7 @@ fn latents(args: &MapArgs, stored: &Stored, input: &Input, report: &mut MapRepor
             return Ok(Numbers { columns: vec!["component".to_owned()], x });
         }
         Model::Ppca(model) => model.map_z(&rows)?,
-        Model::Fa(model) if args.bartlett => model.bartlett_scores(&rows)?,
+        Model::Fa(model) if args.bartlett => model.bartlett_scores(&rows)?.scores,
         Model::Fa(model) => model.map_z(&rows)?,
     };
     report.z = args.out.json.then(|| nested(z.view()));

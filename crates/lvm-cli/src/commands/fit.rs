@@ -9,22 +9,25 @@ use crate::progress::Bar;
 use crate::report::{self, FitReport, Parameters};
 use crate::stored;
 use lvm_core::criteria::Criteria;
-use lvm_core::fa::{FaMl, Method, Rotation};
+use lvm_core::fa::{self, FaMl, Method, Rotation};
 use lvm_core::file::Model;
 use lvm_core::fit::{Fitted, Stopping};
 use lvm_core::gmm::{CovarianceType, GmmEm, Start};
-use lvm_core::ppca::{PpcaEm, PpcaMl, Solver};
+use lvm_core::ppca::{self, PpcaEm, PpcaMl, Scheme, Solver};
+
+/// Why `--init FILE` and `--restarts` do not go together.
+const FIXED_START: &str = "--restarts needs a random start, but --init FILE always starts at the same place; leave one of them out";
 
 /// Fits what was asked for.
 pub(crate) fn run(command: FitCommand) -> Outcome {
     match command {
-        FitCommand::Gmm(args) => gmm(args),
-        FitCommand::Ppca(args) => ppca(&args),
-        FitCommand::Fa(args) => fa(&args),
+        FitCommand::Gmm(args) => fit_gmm(args),
+        FitCommand::Ppca(args) => fit_ppca(&args),
+        FitCommand::Fa(args) => fit_fa(&args),
     }
 }
 
-fn gmm(args: FitGmmArgs) -> Outcome {
+fn fit_gmm(args: FitGmmArgs) -> Outcome {
     output::check_model_target(args.save.output.as_deref())?;
     let start = start(&args.init)?;
     let components = match (&start, args.components) {
@@ -35,7 +38,7 @@ fn gmm(args: FitGmmArgs) -> Outcome {
     };
     let given = matches!(start, Start::Responsibilities(_) | Start::Parameters(_));
     if given && args.mixture.restarts.is_some_and(|r| r > 1) {
-        return Err(Failure::usage("--restarts needs a random start, but --init FILE always starts at the same place; leave one of them out"));
+        return Err(Failure::usage(FIXED_START));
     }
     let mut em = mixture(&args.mixture);
     em.components = components;
@@ -87,9 +90,9 @@ pub(crate) fn stopping(args: &StoppingArgs, default: Stopping) -> Stopping {
     }
 }
 
-fn ppca(args: &FitPpcaArgs) -> Outcome {
+fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
     output::check_model_target(args.save.output.as_deref())?;
-    let by_em = args.method == PpcaMethod::Em || (args.method == PpcaMethod::Auto && args.data.missing);
+    let by_em = matches!(args.method, PpcaMethod::Em | PpcaMethod::PxEm) || (args.method == PpcaMethod::Auto && args.data.missing);
     check_ppca(args, by_em)?;
     let em = by_em.then(|| ppca_em(args)).transpose()?;
     let input = Input::open(&args.data)?;
@@ -123,10 +126,10 @@ fn check_ppca(args: &FitPpcaArgs, by_em: bool) -> Outcome {
 
 fn solver(method: PpcaMethod) -> Solver {
     match method {
-        PpcaMethod::Auto | PpcaMethod::Em => Solver::Auto,
+        PpcaMethod::Auto | PpcaMethod::Em | PpcaMethod::PxEm => Solver::Auto,
         PpcaMethod::Eigen => Solver::Covariance,
         PpcaMethod::Gram => Solver::Gram,
-        PpcaMethod::Randomized => Solver::default_randomized(),
+        PpcaMethod::Randomized => Solver::Randomized { oversampling: 10, power_iterations: 6 },
     }
 }
 
@@ -151,30 +154,34 @@ pub(crate) fn record(input: &Input, fitted: &Fitted<Model>, save: &SaveArgs) -> 
 }
 
 fn ppca_em(args: &FitPpcaArgs) -> Outcome<PpcaEm> {
-    let mut em = PpcaEm { components: args.components, ..PpcaEm::default() };
+    let scheme = if args.method == PpcaMethod::PxEm { Scheme::ParameterExpanded } else { Scheme::Plain };
+    let mut em = PpcaEm { components: args.components, scheme, ..PpcaEm::default() };
     em.stopping = stopping(&args.stopping, em.stopping);
     em.restarts = args.restarts.unwrap_or(em.restarts);
     if let Some(path) = &args.init {
         match stored::load(path)?.model {
-            Model::Ppca(model) => em.start = PpcaStart::Parameters(model),
+            Model::Ppca(model) => em.start = ppca::Start::Parameters(model),
             other => return Err(stored::wrong_family(path, &other, "probabilistic PCA")),
         }
         if args.restarts.is_some_and(|r| r > 1) {
-            return Err(Failure::usage("--restarts needs a random start, but --init MODEL always starts at the same place"));
+            return Err(Failure::usage(FIXED_START));
         }
     }
     Ok(em)
 }
 
-fn fa(args: &FitFaArgs) -> Outcome {
+fn fit_fa(args: &FitFaArgs) -> Outcome {
     output::check_model_target(args.save.output.as_deref())?;
-    let mut ml = factor_analysis(&args.factor);
+    let mut ml = factor_analysis(&args.factor, args.data.missing)?;
     ml.factors = args.factors;
     ml.rotation = rotation(args.rotation);
     if let Some(path) = &args.init {
         match stored::load(path)?.model {
-            Model::Fa(model) => ml.start = FaStart::Parameters(model),
+            Model::Fa(model) => ml.start = fa::Start::Parameters(model),
             other => return Err(stored::wrong_family(path, &other, "factor analysis")),
+        }
+        if args.factor.restarts.is_some_and(|r| r > 1) {
+            return Err(Failure::usage(FIXED_START));
         }
     }
     let input = Input::open(&args.data)?;
@@ -185,16 +192,24 @@ fn fa(args: &FitFaArgs) -> Outcome {
 }
 
 /// Maximum likelihood as the options that `fit` and `select` share say.
-pub(crate) fn factor_analysis(args: &FactorArgs) -> FaMl {
-    let mut ml = FaMl {
-        method: match args.method {
-            FaMethod::QuasiNewton => Method::QuasiNewton,
-            FaMethod::Em => Method::Em,
-        },
-        ..FaMl::default()
+pub(crate) fn factor_analysis(args: &FactorArgs, missing: bool) -> Outcome<FaMl> {
+    let method = match (args.method, missing) {
+        (None, false) | (Some(FaMethod::QuasiNewton), false) => Method::QuasiNewton,
+        (None | Some(FaMethod::Em), _) => Method::Em,
+        (Some(FaMethod::Ecme), false) => Method::Ecme,
+        (Some(_), true) => return Err(Failure::usage("--missing needs --method em: the other methods have no place for missing values")),
     };
-    ml.stopping = stopping(&args.stopping, ml.stopping);
-    ml
+    if method == Method::QuasiNewton && args.stopping.tol.is_some_and(|tol| tol > 0.0) {
+        let message = "--tol concerns em and ecme; quasi-newton always goes on until the gradient vanishes (--tol 0: for --max-iter iterations)";
+        return Err(Failure::usage(message));
+    }
+    let default = FaMl::default();
+    Ok(FaMl {
+        method,
+        restarts: args.restarts.unwrap_or(default.restarts),
+        stopping: stopping(&args.stopping, default.stopping),
+        ..default
+    })
 }
 
 fn rotation(choice: RotationChoice) -> Option<Rotation> {

@@ -69,8 +69,10 @@ fn fa(args: &SelectFaArgs) -> Outcome {
         criterion: match args.criterion {
             FaCriterion::Bic => Criterion::Bic,
             FaCriterion::Aic => Criterion::Aic,
+            FaCriterion::HeldOut => Criterion::HeldOut,
         },
-        ml: factor_analysis(&args.factor),
+        ml: factor_analysis(&args.factor, args.data.missing)?,
+        ..FaSelect::default()
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");

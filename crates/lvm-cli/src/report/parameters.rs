@@ -1,5 +1,6 @@
 //! Parameters of a model as nested lists.
 
+use lvm_core::fa::FactorAnalysis;
 use lvm_core::file::Model;
 use lvm_core::gmm::{Covariances, GaussianMixture};
 use lvm_core::model::LatentModel;
@@ -65,7 +66,9 @@ pub(crate) enum Nested {
 pub(crate) struct RotationReport {
     /// The criterion.
     pub(crate) method: String,
-    /// The rotation matrix (q x q): rotated loadings = canonical loadings times this.
+    /// Whether the search for it ended at an optimum.
+    pub(crate) converged: bool,
+    /// T (q x q): rotated loadings = unrotated loadings times the inverse transpose of T, which is T for an orthogonal rotation.
     pub(crate) matrix: Vec<Vec<f64>>,
     /// Correlations of the factors (q x q); the identity for an orthogonal rotation.
     pub(crate) factor_correlations: Vec<Vec<f64>>,
@@ -91,14 +94,13 @@ impl Parameters {
                 noise_variance: model.noise_variance(),
             },
             Model::Fa(model) => {
-                let uniquenesses = model.uniquenesses().to_vec();
                 Parameters::Fa {
                     mean: list(model.mean().view()),
                     loadings: nested(model.loadings().view()),
                     noise_variances: list(model.noise_variances().view()),
-                    communalities: uniquenesses.iter().map(|u| 1.0 - u).collect(),
-                    uniquenesses,
-                    rotation: model.rotation().map(rotation),
+                    communalities: model.communalities().to_vec(),
+                    uniquenesses: model.uniquenesses().to_vec(),
+                    rotation: rotation(model),
                 }
             }
         }
@@ -119,10 +121,11 @@ fn gmm(model: &GaussianMixture) -> Parameters {
     }
 }
 
-fn rotation(rotated: &Rotated) -> RotationReport {
-    RotationReport {
+fn rotation(model: &FactorAnalysis) -> Option<RotationReport> {
+    model.rotation().map(|rotated| RotationReport {
         method: rotated.rotation.to_string(),
+        converged: rotated.converged,
         matrix: nested(rotated.matrix.view()),
-        factor_correlations: nested(rotated.factor_correlations.view()),
-    }
+        factor_correlations: nested(model.factor_correlations().view()),
+    })
 }
