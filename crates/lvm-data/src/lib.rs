@@ -6,9 +6,16 @@
 mod columns;
 mod delimited;
 pub mod error;
+mod file_rows;
+mod numbers;
+mod numpy;
 pub mod output;
 mod read;
+pub mod source;
 pub mod table;
 
+pub use delimited::CsvRows;
 pub use error::{Error, ErrorKind, Result};
+pub use numpy::NpyRows;
+pub use source::Source;
 pub use table::{Header, ReadOptions, Separator, SkipReason, Skipped, Table};

@@ -4,8 +4,10 @@ mod cell;
 mod columns;
 mod header;
 mod record;
+mod rows;
 
 mod scan;
 mod separator;
 
+pub use rows::CsvRows;
 pub(crate) use scan::read;

@@ -1,4 +1,7 @@
 //! The integration tests of lvm-data.
 
+mod numpy;
+mod on_disk;
+mod outputs;
 mod refusals;
 mod tables;
