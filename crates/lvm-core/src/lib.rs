@@ -10,6 +10,7 @@
 
 pub mod criteria;
 pub mod error;
+pub mod fa;
 pub mod file;
 pub mod fit;
 pub mod gmm;
@@ -22,6 +23,7 @@ pub mod ppca;
 pub mod random;
 pub mod rows;
 pub mod selection;
+pub mod special;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};
