@@ -29,20 +29,56 @@ fn looks_like_a_table(error: &lvm_data::Error) -> bool {
 
 /// An error about a fit to, or an evaluation of, the table at `path`.
 pub(crate) fn fit(path: &str, columns: &[String], error: &lvm_core::Error) -> Failure {
-    let hint = match error.kind() {
+    let name = |column: usize| columns.get(column).map_or_else(|| format!("number {}", column + 1), |name| format!("\"{name}\""));
+    let (message, hint) = match error.kind() {
         ErrorKind::Source(source) => return Failure::fault(source.to_string()),
-        ErrorKind::NotANumber { .. } => Some("--missing says that NaN means missing; it is then integrated out exactly".to_owned()),
-        ErrorKind::ConstantColumn { column, name } | ErrorKind::MissingColumn { column, name } => {
-            let left = columns.iter().filter(|c| Some(*c) != name.as_ref() && Some(*c) != columns.get(*column));
-            let left: Vec<&str> = left.map(String::as_str).collect();
-            (!left.is_empty() && left.len() <= 20).then(|| format!("--columns {}", left.join(",")))
+        ErrorKind::NotANumber { row, column, .. } => (
+            format!("row {row} (from 0), column {}: NaN", name(*column)),
+            Some("remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned()),
+        ),
+        ErrorKind::Infinite { row, column, .. } => {
+            (format!("row {row} (from 0), column {}: the value is infinite; remove or replace it", name(*column)), None)
         }
-        ErrorKind::TooFewRows { .. } => Some("use fewer components (-k), factors (-q) or columns (--columns), or more rows".to_owned()),
-        ErrorKind::TooLarge { .. } => Some("rescale the column, or leave it out with --columns".to_owned()),
-        _ => None,
+        ErrorKind::TooLarge { row, column, value } => (
+            format!("row {row} (from 0), column {}: {value:e} overflows when squared", name(*column)),
+            Some("rescale the column, or leave it out with --columns".to_owned()),
+        ),
+        ErrorKind::ConstantColumn { column, .. } => {
+            (format!("column {} is constant; leave it out", name(*column)), without(columns, *column))
+        }
+        ErrorKind::MissingColumn { column, .. } => {
+            (format!("every cell of column {} is missing; leave it out", name(*column)), without(columns, *column))
+        }
+        ErrorKind::TooFewRows { .. } => {
+            (error.to_string(), Some("use fewer components (-k), factors (-q) or columns (--columns), or more rows".to_owned()))
+        }
+        ErrorKind::Config { field, message } => (message.clone(), option(field).map(|option| format!("see {option}"))),
+        _ => (error.to_string(), None),
     };
     match hint {
-        Some(hint) => Failure::fault(format!("{path}: {error}\n  hint: {hint}")),
-        None => Failure::fault(format!("{path}: {error}")),
+        Some(hint) => Failure::fault(format!("{path}: {message}\n  hint: {hint}")),
+        None => Failure::fault(format!("{path}: {message}")),
     }
+}
+
+/// `--columns` with all columns but one.
+fn without(columns: &[String], column: usize) -> Option<String> {
+    let left: Vec<&str> = columns.iter().enumerate().filter(|(j, _)| *j != column).map(|(_, name)| name.as_str()).collect();
+    (!left.is_empty() && left.len() <= 20 && left.iter().all(|name| !name.contains(','))).then(|| format!("--columns {}", left.join(",")))
+}
+
+/// The option that sets a field of the library's configuration.
+fn option(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "components" => "-k (mixtures) or -q (PPCA)",
+        "factors" => "-q",
+        "start" => "--init",
+        "restarts" => "--restarts",
+        "ridge" => "--reg",
+        "folds" => "--folds",
+        "stopping" | "max_iterations" | "tolerance" => "--max-iter and --tol",
+        "covariances" | "covariance" => "--covariance",
+        "method" => "--method",
+        _ => return None,
+    })
 }

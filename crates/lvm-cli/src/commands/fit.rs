@@ -84,10 +84,7 @@ pub(crate) fn shape(shape: Shape) -> CovarianceType {
 
 /// The stopping rule: what was typed, and the default for the rest.
 pub(crate) fn stopping(args: &StoppingArgs, default: Stopping) -> Stopping {
-    Stopping {
-        max_iterations: args.max_iter.unwrap_or(default.max_iterations),
-        tolerance: args.tol.unwrap_or(default.tolerance),
-    }
+    Stopping { max_iterations: args.max_iter.unwrap_or(default.max_iterations), tolerance: args.tol.unwrap_or(default.tolerance) }
 }
 
 fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
@@ -200,7 +197,8 @@ pub(crate) fn factor_analysis(args: &FactorArgs, missing: bool) -> Outcome<FaMl>
         (Some(_), true) => return Err(Failure::usage("--missing needs --method em: the other methods have no place for missing values")),
     };
     if method == Method::QuasiNewton && args.stopping.tol.is_some_and(|tol| tol > 0.0) {
-        let message = "--tol concerns em and ecme; quasi-newton always goes on until the gradient vanishes (--tol 0: for --max-iter iterations)";
+        let message =
+            "--tol concerns em and ecme; quasi-newton always goes on until the gradient vanishes (--tol 0: for --max-iter iterations)";
         return Err(Failure::usage(message));
     }
     let default = FaMl::default();

@@ -1,7 +1,9 @@
 //! `lvm select`: several sizes, one winner.
 
 use super::fit::{factor_analysis, mixture, record, shape};
-use crate::args::{FaCriterion, GmmCriterion, PpcaCriterion, SaveArgs, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs};
+use crate::args::{
+    FaCriterion, GmmCriterion, PpcaCriterion, SaveArgs, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs,
+};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output;
@@ -25,7 +27,7 @@ pub(crate) fn run(command: SelectCommand) -> Outcome {
 fn gmm(args: &SelectGmmArgs) -> Outcome {
     output::check_model_target(args.save.output.as_deref())?;
     let select = GmmSelect {
-        components: sizes(&args.sizes)?,
+        components: sizes(&args.sizes, 1)?,
         covariances: args.covariance.iter().map(|s| shape(*s)).collect(),
         criterion: match args.criterion {
             GmmCriterion::Bic => Criterion::Bic,
@@ -34,7 +36,7 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
             GmmCriterion::HeldOut => Criterion::HeldOut,
         },
         em: mixture(&args.mixture),
-        ..GmmSelect::default()
+        folds: folds(&args.sizes, args.criterion == GmmCriterion::HeldOut),
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
@@ -46,14 +48,14 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
 fn ppca(args: &SelectPpcaArgs) -> Outcome {
     output::check_model_target(args.save.output.as_deref())?;
     let select = PpcaSelect {
-        components: sizes(&args.sizes)?,
+        components: sizes(&args.sizes, 0)?,
         criterion: match args.criterion {
             PpcaCriterion::Bic => Criterion::Bic,
             PpcaCriterion::Aic => Criterion::Aic,
             PpcaCriterion::Evidence => Criterion::LaplaceEvidence,
             PpcaCriterion::HeldOut => Criterion::HeldOut,
         },
-        ..PpcaSelect::default()
+        folds: folds(&args.sizes, args.criterion == PpcaCriterion::HeldOut),
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
@@ -65,14 +67,14 @@ fn ppca(args: &SelectPpcaArgs) -> Outcome {
 fn fa(args: &SelectFaArgs) -> Outcome {
     output::check_model_target(args.save.output.as_deref())?;
     let select = FaSelect {
-        factors: sizes(&args.sizes)?,
+        factors: sizes(&args.sizes, 0)?,
         criterion: match args.criterion {
             FaCriterion::Bic => Criterion::Bic,
             FaCriterion::Aic => Criterion::Aic,
             FaCriterion::HeldOut => Criterion::HeldOut,
         },
         ml: factor_analysis(&args.factor, args.data.missing)?,
-        ..FaSelect::default()
+        folds: folds(&args.sizes, args.criterion == FaCriterion::HeldOut),
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
@@ -81,8 +83,16 @@ fn fa(args: &SelectFaArgs) -> Outcome {
     finish(&input, selection.map_err(|e| input.explain(e))?, Model::Fa, &args.save)
 }
 
+/// Folds of the cross-validation: 5 if it decides and nothing else was said, none if nobody asked.
+fn folds(args: &SizeArgs, needed: bool) -> usize {
+    args.folds.unwrap_or(if needed { 5 } else { 0 })
+}
+
 /// min ..= max.
-fn sizes(args: &SizeArgs) -> Outcome<Vec<usize>> {
+fn sizes(args: &SizeArgs, smallest: usize) -> Outcome<Vec<usize>> {
+    if args.min < smallest {
+        return Err(Failure::usage(format!("--min {}: at least {smallest} is needed", args.min)));
+    }
     if args.min > args.max {
         return Err(Failure::usage(format!("--min {} is larger than --max {}", args.min, args.max)));
     }

@@ -225,7 +225,7 @@ fn parameters(parameters: &Parameters, columns: &[String]) -> String {
             let header = ["variable".to_owned(), "mean".to_owned()].into_iter().chain((0..q).map(|k| format!("z{k}")));
             (header.collect(), (0..d.min(SHOWN)).map(row).collect(), d)
         }
-        Parameters::Fa { loadings, uniquenesses, communalities, .. } => {
+        Parameters::Fa { standardised_loadings: loadings, uniquenesses, communalities, .. } => {
             let row = |j: usize| {
                 let shares = [name(j), number(uniquenesses[j]), number(communalities[j])];
                 shares.into_iter().chain(loadings[j].iter().map(|w| number(*w))).collect()
@@ -242,6 +242,9 @@ fn parameters(parameters: &Parameters, columns: &[String]) -> String {
     }
     if let Parameters::Ppca { noise_variance, .. } = parameters {
         text += &format!("noise variance  {}\n", number(*noise_variance));
+    }
+    if let Parameters::Fa { .. } = parameters {
+        text += "(loadings in units of the columns' standard deviations)\n";
     }
     text
 }

@@ -5,8 +5,8 @@ pub(crate) mod human;
 pub(crate) mod json;
 mod parameters;
 
-pub(crate) use json::{FitRecord, FitReport, InfoReport, ScoreReport, SelectReport, Skipped, TableReport};
 pub(crate) use grid::count;
+pub(crate) use json::{FitRecord, FitReport, InfoReport, ScoreReport, SelectReport, Skipped, TableReport};
 pub(crate) use parameters::{Parameters, nested};
 
 use crate::failure::Outcome;

@@ -3,7 +3,6 @@
 use lvm_core::fa::FactorAnalysis;
 use lvm_core::file::Model;
 use lvm_core::gmm::{Covariances, GaussianMixture};
-use lvm_core::model::LatentModel;
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use serde::Serialize;
 
@@ -37,6 +36,8 @@ pub(crate) enum Parameters {
         mean: Vec<f64>,
         /// Loadings (D x q).
         loadings: Vec<Vec<f64>>,
+        /// Loadings in units of the standard deviations of the columns (D x q).
+        standardised_loadings: Vec<Vec<f64>>,
         /// Noise variances (D).
         noise_variances: Vec<f64>,
         /// Share of each variance that the factors leave (D).
@@ -93,16 +94,15 @@ impl Parameters {
                 loadings: nested(model.loadings().view()),
                 noise_variance: model.noise_variance(),
             },
-            Model::Fa(model) => {
-                Parameters::Fa {
-                    mean: list(model.mean().view()),
-                    loadings: nested(model.loadings().view()),
-                    noise_variances: list(model.noise_variances().view()),
-                    communalities: model.communalities().to_vec(),
-                    uniquenesses: model.uniquenesses().to_vec(),
-                    rotation: rotation(model),
-                }
-            }
+            Model::Fa(model) => Parameters::Fa {
+                mean: list(model.mean().view()),
+                loadings: nested(model.loadings().view()),
+                standardised_loadings: standardised(model),
+                noise_variances: list(model.noise_variances().view()),
+                communalities: model.communalities().to_vec(),
+                uniquenesses: model.uniquenesses().to_vec(),
+                rotation: rotation(model),
+            },
         }
     }
 }
@@ -119,6 +119,12 @@ fn gmm(model: &GaussianMixture) -> Parameters {
         covariances,
         covariance_type: model.covariance_type().to_string(),
     }
+}
+
+/// λ_jk = W_jk / σ_j, where ψ_j = u_j σ_j².
+fn standardised(model: &FactorAnalysis) -> Vec<Vec<f64>> {
+    let scales = model.noise_variances().iter().zip(model.uniquenesses()).map(|(psi, u)| (psi / u).sqrt());
+    model.loadings().rows().into_iter().zip(scales).map(|(row, sigma)| row.iter().map(|w| w / sigma).collect()).collect()
 }
 
 fn rotation(model: &FactorAnalysis) -> Option<RotationReport> {

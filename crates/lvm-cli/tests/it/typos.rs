@@ -57,10 +57,10 @@ fn numbers_out_of_range() {
 fn something_left_out() {
     let folder = iris();
     folder.refused("fit gmm iris.csv", 2, &["-k K", "lvm select gmm"]);
-    folder.refused("fit ppca iris.csv", 2, &["-q"]);
+    folder.refused("fit ppca iris.csv", 2, &["--components <Q>"]);
     folder.refused("fit gmm -k 3", 2, &["DATA"]);
     folder.refused("select gmm iris.csv", 2, &["--max"]);
-    folder.refused("sample m.lvm", 2, &["-n"]);
+    folder.refused("sample m.lvm", 2, &["--rows <N>"]);
 }
 
 #[test]
