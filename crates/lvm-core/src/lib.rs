@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod conjugate;
 pub mod criteria;
+pub mod dist;
 pub mod error;
 pub mod fa;
 pub mod file;
@@ -21,8 +23,10 @@ pub mod model;
 pub mod moments;
 pub mod ppca;
 pub mod random;
+pub mod regression;
 pub mod rows;
 pub mod selection;
+mod simd;
 pub mod special;
 pub mod sweep;
 

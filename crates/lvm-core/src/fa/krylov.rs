@@ -22,10 +22,7 @@ pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, acc
     let width = (q + GUARD).min(d);
     if (DEPTH + 1) * width >= d {
         let (values, vectors) = linalg::eigh(a.view())?;
-        return Ok((
-            values.slice_axis(Axis(0), Slice::from(..q)).to_owned(),
-            vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned(),
-        ));
+        return Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned()));
     }
     let mut block = match warm {
         Some(u) if u.ncols() == width => u.clone(),
@@ -62,10 +59,7 @@ pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, acc
     }
     // A cluster of eigenvalues across the cut converges too slowly: all of them, then.
     let (values, vectors) = linalg::eigh(a.view())?;
-    Ok((
-        values.slice_axis(Axis(0), Slice::from(..q)).to_owned(),
-        vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned(),
-    ))
+    Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned()))
 }
 
 fn broken() -> crate::Error {

@@ -1,6 +1,7 @@
 //! Maximum likelihood: from rows, from rows with missing entries, from a covariance matrix.
 
 use super::concentrated::Concentrated;
+use super::degrees_of_freedom;
 use super::em::{Ecme, Em};
 use super::missing::{self, MissingEm};
 use super::model::FactorAnalysis;
@@ -9,7 +10,6 @@ use super::rotation::Rotation;
 use super::sample_covariance::SampleCovariance;
 use super::solution::Solution;
 use super::start::Start;
-use super::degrees_of_freedom;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fit::{self, Fitted, Progress, Repair, RepairKind, Status, Stopping, Watch, best_of, run_restart};
 use crate::linear_gaussian::LinearGaussian;

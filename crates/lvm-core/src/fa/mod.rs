@@ -6,6 +6,7 @@ mod coordinate;
 mod em;
 mod jacobi;
 mod krylov;
+mod likelihood_ratio;
 mod maximum_likelihood;
 mod missing;
 mod model;
@@ -17,6 +18,7 @@ mod solution;
 mod start;
 
 pub use bartlett::BartlettScores;
+pub use likelihood_ratio::LikelihoodRatio;
 pub use maximum_likelihood::{FaMl, Method};
 pub use model::{FactorAnalysis, Rotated};
 pub use rotation::{Normalization, Rotation};

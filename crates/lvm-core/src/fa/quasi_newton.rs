@@ -160,7 +160,15 @@ impl QuasiNewton {
     }
 
     /// Backtracks along d, projected on the bounds; true if a better point was found.
-    fn search(&self, state: &mut State, f: &Concentrated<'_>, free: &[usize], d: &Array1<f64>, jump: &[bool], tries: usize) -> Result<bool> {
+    fn search(
+        &self,
+        state: &mut State,
+        f: &Concentrated<'_>,
+        free: &[usize],
+        d: &Array1<f64>,
+        jump: &[bool],
+        tries: usize,
+    ) -> Result<bool> {
         let old = &state.point;
         let largest = state.largest(free);
         // what rounding makes of F

@@ -49,7 +49,9 @@ impl SampleCovariance {
             return Err(ErrorKind::Empty.into());
         }
         if covariance.ncols() != d {
-            return Err(ErrorKind::Shape { what: "number of columns of the covariance matrix", expected: d, found: covariance.ncols() }.into());
+            return Err(
+                ErrorKind::Shape { what: "number of columns of the covariance matrix", expected: d, found: covariance.ncols() }.into()
+            );
         }
         if !(n.is_finite() && n > 0.0) {
             return Err(crate::Error::config("n", format!("{n} rows given; the matrix must come from a finite number of rows above 0")));

@@ -63,9 +63,10 @@ pub enum Start {
 /// * `ridge: 0`, `floor: 1e-12`: regular data get the unregularised maximum-likelihood answer. See below.
 ///
 /// # When it fails, and what is done
-/// * A component shrinks onto a row or a plane: its covariance is held at `floor`, relative to the variances of the columns, and
-///   [`RepairKind::CovarianceFloored`] tells. `ridge` is the remedy where that is not wanted.
-/// * A component loses its rows (N_k below a thousandth of a row): it is put back at the row that is explained worst, at most three
+/// * A component shrinks onto a row or a plane: its covariance is held at `floor`, relative to the scales of the columns, and
+///   [`RepairKind::CovarianceFloored`] tells. Such a likelihood has no maximum, so a start that needed no floor is preferred to one
+///   that did, whatever their objectives. `ridge` is the remedy where none does without.
+/// * A component loses its rows (N_k below 1e-10 N): it is put back at the row that is explained worst, at most three
 ///   times, and [`RepairKind::ComponentReseeded`] tells. That iteration does not count as converged.
 ///
 /// # Errors
@@ -100,7 +101,8 @@ pub struct GmmEm {
     pub stopping: Stopping,
     /// Added to the variances in every M-step, in squared units of the data.
     pub ridge: f64,
-    /// The smallest variance of a component in any direction, as a share of the variances of the columns.
+    /// The smallest variance of a component in any direction, as a share of the squared scales of the columns (at most their
+    /// variances; not moved by a far outlier).
     pub floor: f64,
 }
 
@@ -182,14 +184,14 @@ impl GmmEm {
             }
             Start::KMeansPlusPlus | Start::RandomRows => {}
         }
-        let columns = Columns::new(data)?;
+        let columns = Columns::new(data, self.components)?;
         columns.check(data, self.components, self.covariance, self.ridge)?;
         Ok(columns)
     }
 
     /// The first state.
     fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
-        let floor = Floor::new(&columns.variance, self.floor, self.ridge);
+        let floor = Floor::new(columns, self.floor, self.ridge);
         let expectation = match &self.start {
             Start::Parameters(mixture) => Expectation { mixture: mixture.clone(), rule: Rule::Posterior },
             Start::Responsibilities(given) => {
@@ -201,20 +203,20 @@ impl GmmEm {
             Start::KMeansPlusPlus => start::kmeans(self, data, columns, &floor, seed, restart)?,
             Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
         };
-        let statistics = expectation.gather(data, self.covariance, None)?.statistics;
+        let statistics = expectation.gather(data, self.covariance, None)?;
         let k = self.components;
         Ok(GmmState { columns: columns.clone(), floor, expectation, statistics, floored: vec![false; k], reseeded: vec![0; k] })
     }
 
     /// M-step, with statistics taken again if a mean has moved far, and with dead components put back.
     fn maximise(&self, state: &mut GmmState, data: &dyn RowSource) -> Result<(Maximum, Vec<RepairKind>)> {
-        let threshold = DEAD * state.columns.row_weight();
+        let threshold = DEAD * state.columns.weight;
         let dead: Vec<usize> = (0..self.components).filter(|&k| state.statistics.counts[k] < threshold).collect();
         let centres = state.expectation.mixture.means().clone();
         let mut maximum = maximise(&state.statistics, centres.view(), &dead, self.ridge, &state.floor)?;
         if maximum.moved_far {
             let centres = maximum.means;
-            let statistics = state.expectation.gather(data, self.covariance, Some(centres.view()))?.statistics;
+            let statistics = state.expectation.gather(data, self.covariance, Some(centres.view()))?;
             maximum = maximise(&statistics, centres.view(), &dead, self.ridge, &state.floor)?;
         }
         let mut repairs = Vec::new();
@@ -239,8 +241,9 @@ impl GmmEm {
     }
 }
 
-/// A component is dead when its responsibilities add up to less than this many average rows.
-const DEAD: f64 = 1e-3;
+/// A component is dead when its share of the rows is less than this: far less than a row of any table in memory, and far more than what
+/// rounding makes of the mean and covariance of so little.
+const DEAD: f64 = 1e-10;
 
 /// How often one component is put back before it is given up.
 const RESEEDINGS: u32 = 3;
@@ -273,7 +276,7 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
         let (maximum, repairs) = self.maximise(state, data)?;
         let mixture = GaussianMixture::new(maximum.weights, maximum.means, maximum.covariances)?;
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
-        state.statistics = state.expectation.gather(data, self.covariance, None)?.statistics;
+        state.statistics = state.expectation.gather(data, self.covariance, None)?;
         let objective = state.statistics.log_likelihood / state.statistics.weight;
         Ok(Step { objective, converged: false, repairs })
     }

@@ -6,6 +6,7 @@ use crate::gmm::kernel::{self, Accumulator, add_evidence, centre, weighted};
 use crate::gmm::missing;
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::{argmax, normalise};
+use crate::gmm::statistics::Statistics;
 use crate::rows::RowSource;
 use crate::sweep::{Block, sweep};
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
@@ -35,11 +36,11 @@ impl Expectation {
         data: &dyn RowSource,
         covariance: CovarianceType,
         centres: Option<ArrayView2<'_, f64>>,
-    ) -> Result<Accumulator> {
+    ) -> Result<Statistics> {
         let (k, d) = self.mixture.means().dim();
         let plain = centres.is_none() && matches!(self.rule, Rule::Posterior) && self.mixture.covariance_type() == covariance;
         let about = centres.unwrap_or(self.mixture.means().view());
-        sweep(
+        let sums = sweep(
             data,
             kernel::plan(covariance, k, d),
             || Accumulator::new(covariance, k, d),
@@ -50,7 +51,8 @@ impl Expectation {
                     self.add(block, about, accumulator)
                 }
             },
-        )
+        )?;
+        Ok(sums.finish(self.mixture.prepared()))
     }
 
     /// A block about any centres.

@@ -116,7 +116,7 @@ pub(crate) fn normalise(log: &mut Array2<f64>, block: &Block<'_>) -> Result<Vec<
 }
 
 /// The row is so far from every component that the squared distance overflows.
-fn overflow(block: &Block<'_>, i: usize) -> Error {
+pub(crate) fn overflow(block: &Block<'_>, i: usize) -> Error {
     let size = |j: &usize| block.column(*j)[i].abs();
     let column = (0..block.n_cols()).filter(|j| !size(j).is_nan()).max_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or(0);
     ErrorKind::TooLarge { row: block.row_number(i), column, value: block.column(column)[i] }.into()

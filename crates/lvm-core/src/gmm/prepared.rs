@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::gmm::covariance::Covariances;
+use crate::gmm::kernel::Packed;
 use crate::linalg;
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use std::f64::consts::PI;
@@ -19,8 +20,8 @@ pub(crate) struct Prepared {
     pub(crate) log_weights: Array1<f64>,
     /// log π_k − ½ (D log 2π + log det Σ_k) (K).
     pub(crate) log_scale: Array1<f64>,
-    /// A_k.
-    pub(crate) whitening: Whitening,
+    /// A_k and the rest, for the inner loops.
+    pub(crate) packed: Packed,
 }
 
 /// The maps A_k under which Σ_k becomes the identity.
@@ -43,7 +44,8 @@ impl Prepared {
         let (whitening, log_det) = whiten(covariances, k, d)?;
         let log_weights = weights.mapv(f64::ln);
         let log_scale = &log_weights - 0.5 * (log_det + d as f64 * (2.0 * PI).ln());
-        Ok(Prepared { means: means.clone(), log_weights, log_scale, whitening })
+        let packed = Packed::new(means, &log_weights, &log_scale, &whitening);
+        Ok(Prepared { means: means.clone(), log_weights, log_scale, packed })
     }
 
     /// K.

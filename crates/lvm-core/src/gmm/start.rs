@@ -40,7 +40,7 @@ pub(super) fn kmeans(em: &GmmEm, data: &dyn RowSource, columns: &Columns, floor:
     let sample = Sample::draw(data, columns, k, &mut rng)?;
     let centres = sample.to_data(&kmeans::centres(&sample, k, &mut rng), columns);
     let clusters = Expectation { mixture: reference(columns, centres)?, rule: Rule::Hard };
-    let statistics = clusters.gather(data, em.covariance, None)?.statistics;
+    let statistics = clusters.gather(data, em.covariance, None)?;
     let empty: Vec<usize> = (0..k).filter(|&k| statistics.counts[k] <= 0.0).collect();
     let mut maximum = maximise(&statistics, clusters.mixture.means().view(), &empty, em.ridge, floor)?;
     let rows = statistics.counts.mapv(|n| n / columns.row_weight());
@@ -84,7 +84,7 @@ pub(super) fn random_rows(
     let means = sample.to_data(&sample.distinct_rows(k, &mut rng), columns);
     // the table as one component
     let whole = Expectation { mixture: reference(columns, columns.mean.clone().insert_axis(Axis(0)))?, rule: Rule::Hard };
-    let statistics = whole.gather(data, em.covariance, None)?.statistics;
+    let statistics = whole.gather(data, em.covariance, None)?;
     let single = maximise(&statistics, whole.mixture.means().view(), &[], em.ridge, floor)?.covariances;
     let mut covariances = match em.covariance {
         CovarianceType::Full => Covariances::Full(Array3::zeros((k, d, d))),

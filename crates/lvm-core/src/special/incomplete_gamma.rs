@@ -36,21 +36,22 @@ fn tails(a: f64, x: f64) -> (f64, f64) {
         return small_shape(a, x);
     }
     if x < a + 1.0 {
-        let p = front_factor(a, x) * lower_series(a, x);
+        let p = log_gamma_kernel(a, x).exp() * lower_series(a, x);
         (p, 1.0 - p)
     } else {
-        let q = front_factor(a, x) * a * upper_fraction(a, x);
+        let q = log_gamma_kernel(a, x).exp() * a * upper_fraction(a, x);
         (1.0 - q, q)
     }
 }
 
-/// xᵃ e⁻ˣ / Γ(a + 1).
-fn front_factor(a: f64, x: f64) -> f64 {
+/// log of xᵃ e⁻ˣ / Γ(a + 1) for a, x > 0, without cancellation at large a: the front factor of the Poisson, gamma and inverse gamma
+/// densities and of the incomplete gamma functions.
+pub fn log_gamma_kernel(a: f64, x: f64) -> f64 {
     if a < 10.0 {
-        (a * x.ln() - x - lgamma1p(a)).exp()
+        a * x.ln() - x - lgamma1p(a)
     } else {
-        // Γ(a + 1) = √(2πa) aᵃ e^{−a + δ(a)}   and   aᵃ e^{−a} / (xᵃ e⁻ˣ) = exp(deviance of a from x)
-        (-stirling_error(a) - deviance(a, x, a - x)).exp() / (2.0 * PI * a).sqrt()
+        // Γ(a + 1) = √(2πa) aᵃ e^{−a + δ(a)}   and   aᵃ e^{−a} / (xᵃ e⁻ˣ) = exp(deviance of a from x)   (Loader 2000)
+        -stirling_error(a) - deviance(a, x, a - x) - 0.5 * (2.0 * PI * a).ln()
     }
 }
 

@@ -1,71 +1,106 @@
 //! The inner loops over complete rows: densities, and the E-step folded into sufficient statistics.
+//!
+//! Rows are copied into tiles of 64, whose columns fill whole vectors; everything then runs across rows. A block's responsibilities
+//! are the only N-sized thing that is ever stored, for the rows of one block.
 
-mod diagonal;
-mod full;
-mod spherical;
-mod tied;
+mod centred;
+mod engine;
+mod gram;
+mod packed;
+mod responsibilities;
+mod shared;
+mod spread;
+mod tiles;
+mod triangle;
+#[cfg(test)]
+mod twin;
+
+pub(crate) use packed::Packed;
 
 use crate::error::Result;
 use crate::gmm::covariance::CovarianceType;
-use crate::gmm::posterior::normalise;
-use crate::gmm::prepared::{Prepared, Whitening};
-use crate::gmm::statistics::Statistics;
+use crate::gmm::posterior::overflow;
+use crate::gmm::prepared::Prepared;
+use crate::gmm::statistics::{Second, Statistics};
 use crate::sweep::{Block, Merge, Plan};
-use ndarray::{Array2, ArrayView1, ArrayViewMut1, ArrayViewMut2, ShapeBuilder};
+use engine::{Sums, Workspace, add_between};
+use ndarray::{ArrayView1, ArrayViewMut2};
 
 /// Statistics with the scratch space of one leaf.
 pub(crate) struct Accumulator {
     pub(crate) statistics: Statistics,
+    /// Tied covariance: Σ_n w_n γ_nk γ_nl (K, K), lower triangle.
+    overlaps: Vec<f64>,
+    workspace: Workspace,
 }
 
 impl Accumulator {
     /// Empty sums.
     pub(crate) fn new(covariance: CovarianceType, k: usize, d: usize) -> Self {
-        Accumulator { statistics: Statistics::zeros(covariance, k, d) }
+        let overlaps = if covariance == CovarianceType::Tied { vec![0.0; k * k] } else { Vec::new() };
+        Accumulator { statistics: Statistics::zeros(covariance, k, d), overlaps, workspace: Workspace::default() }
+    }
+
+    /// The statistics, once all blocks are in; `prepared` is what the blocks were added with.
+    pub(crate) fn finish(mut self, prepared: &Prepared) -> Statistics {
+        if let Second::Tied(second) = &mut self.statistics.second {
+            let d = second.ncols();
+            // invariant: made in row-major order by `Statistics::zeros`
+            add_between(second.as_slice_mut().expect("row-major"), &self.overlaps, &prepared.packed.centres, d);
+        }
+        self.statistics
     }
 }
 
 impl Merge for Accumulator {
     fn merge(&mut self, other: Self) {
+        // only a finished leaf is merged: its scratch space has served
+        self.workspace = Workspace::default();
         self.statistics.merge(other.statistics);
+        self.overlaps.iter_mut().zip(other.overlaps).for_each(|(a, b)| *a += b);
     }
 }
 
-/// How a pass is cut up.
+/// How a pass is cut up: blocks of a MiB (256 to 2048 rows), long enough to pay for starting each component's sums, short enough for
+/// the second-level cache.
 pub(crate) fn plan(covariance: CovarianceType, k: usize, d: usize) -> Plan {
-    Plan::new(d, 8 * (covariance.n_sums(k, d) + k * d + k))
+    let block_rows = ((1 << 20) / (8 * d.max(1))).next_power_of_two().clamp(256, 2048);
+    Plan { block_rows, ..Plan::new(d, 8 * (covariance.n_sums(k, d) + k * d + k)) }
 }
 
 /// log π_k + log N(x_n; μ_k, Σ_k) of a block of complete rows (B, K).
 pub(crate) fn log_densities(prepared: &Prepared, block: &Block<'_>, mut out: ArrayViewMut2<'_, f64>) {
-    let mut centred = Array2::zeros((block.n_rows(), block.n_cols()).f());
-    for k in 0..prepared.components() {
-        centre(block, prepared.means.row(k), centred.view_mut());
-        let mut column: ArrayViewMut1<'_, f64> = out.column_mut(k);
-        match &prepared.whitening {
-            Whitening::Full(a) => full::squared_distances(a, k, &centred, column.view_mut()),
-            Whitening::Tied(a) => tied::squared_distances(a, &centred, column.view_mut()),
-            Whitening::Diagonal(a) => diagonal::squared_distances(a.row(k), &centred, column.view_mut()),
-            Whitening::Spherical(a) => spherical::squared_distances(a[k], &centred, column.view_mut()),
+    let k = prepared.components();
+    let mut workspace = Workspace::default();
+    workspace.distances(&prepared.packed, block.columns(), block.n_rows(), None);
+    for (n, mut row) in out.rows_mut().into_iter().enumerate() {
+        for (component, v) in row.iter_mut().enumerate() {
+            *v = prepared.log_scale[component] - 0.5 * workspace.distance(k, component, n);
         }
-        column.mapv_inplace(|q| prepared.log_scale[k] - 0.5 * q);
     }
 }
 
 /// E-step of a block of complete rows, added to the sums; centres are the means.
 pub(crate) fn accumulate(prepared: &Prepared, block: &Block<'_>, accumulator: &mut Accumulator) -> Result<()> {
-    let rows = block.n_rows();
-    let mut gamma = Array2::zeros((rows, prepared.components()).f());
-    log_densities(prepared, block, gamma.view_mut());
-    let log_p = normalise(&mut gamma, block)?;
     let statistics = &mut accumulator.statistics;
-    add_evidence(statistics, block, &log_p);
-    let mut centred = Array2::zeros((rows, block.n_cols()).f());
-    for k in 0..prepared.components() {
-        centre(block, prepared.means.row(k), centred.view_mut());
-        statistics.add(k, centred.view_mut(), &weighted(gamma.column(k), block));
-    }
-    Ok(())
+    let second = match &mut statistics.second {
+        Second::Full(s) => s.as_slice_mut(),
+        Second::Tied(s) | Second::Diagonal(s) => s.as_slice_mut(),
+        Second::Spherical(s) => s.as_slice_mut(),
+    };
+    // invariant: all made in row-major order by `Statistics::zeros`
+    let sums = Sums {
+        log_likelihood: &mut statistics.log_likelihood,
+        weight: &mut statistics.weight,
+        counts: statistics.counts.as_slice_mut().expect("contiguous"),
+        first: statistics.first.as_slice_mut().expect("row-major"),
+        second: second.expect("row-major"),
+        overlaps: &mut accumulator.overlaps,
+    };
+    accumulator
+        .workspace
+        .accumulate(&prepared.packed, block.columns(), block.n_rows(), block.weights(), sums)
+        .map_err(|row| overflow(block, row))
 }
 
 /// Adds Σ w log p and Σ w.

@@ -1,0 +1,69 @@
+//! Tables and starts for mixtures, the same on every run.
+
+use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture};
+use lvm_core::random::{Purpose, stream};
+use ndarray::{Array1, Array2, Array3, Axis};
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+/// How the rows of a table lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Clusters of different shapes that overlap: neighbouring centres are about four standard deviations apart.
+    Clusters,
+    /// One Gaussian cloud: every component keeps a share of every row, so none can be left out.
+    Cloud,
+}
+
+/// N rows of D columns; K is the number of clusters.
+pub fn table(layout: Layout, n: usize, d: usize, k: usize) -> Array2<f64> {
+    let mut rng = stream(7, Purpose::Sample, (n * d + k) as u64);
+    let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+    let spread = 4.0 / (2.0 * d as f64).sqrt();
+    let centres = Array2::from_shape_simple_fn((k, d), || spread * normal());
+    let shapes: Vec<Array2<f64>> = (0..k)
+        .map(|_| {
+            let off = 0.3 / (d as f64).sqrt();
+            Array2::from_shape_fn((d, d), |(i, j)| {
+                if i == j {
+                    0.7 + 0.3 * normal().abs()
+                } else if j < i {
+                    off * normal()
+                } else {
+                    0.0
+                }
+            })
+        })
+        .collect();
+    let mut x = Array2::from_shape_simple_fn((n, d), &mut normal);
+    if layout == Layout::Clusters {
+        for (i, mut row) in x.outer_iter_mut().enumerate() {
+            let z = row.to_owned();
+            // clusters take turns: the order of rows helps nobody
+            row.assign(&(shapes[i % k].dot(&z) + centres.row(i % k)));
+        }
+    }
+    x
+}
+
+/// K rows as means, the covariance of the table for every component, equal weights.
+pub fn start(x: &Array2<f64>, k: usize, covariance: CovarianceType) -> GaussianMixture {
+    let (n, d) = x.dim();
+    let mut rng = stream(8, Purpose::Sample, 0);
+    let rows: Vec<usize> = (0..k).map(|_| rng.random_range(0..n)).collect();
+    let sample = x.select(Axis(0), &(0..n).step_by((n / 5000).max(1)).collect::<Vec<_>>());
+    // invariant: tables of benchmarks have rows
+    let mean = sample.mean_axis(Axis(0)).expect("rows");
+    let centred = &sample - &mean;
+    let total = centred.t().dot(&centred) / sample.nrows() as f64;
+    let variances = total.diag().to_owned();
+    let covariances = match covariance {
+        CovarianceType::Full => Covariances::Full(Array3::from_shape_fn((k, d, d), |(_, i, j)| total[[i, j]])),
+        CovarianceType::Tied => Covariances::Tied(total),
+        CovarianceType::Diagonal => Covariances::Diagonal(Array2::from_shape_fn((k, d), |(_, j)| variances[j])),
+        CovarianceType::Spherical => Covariances::Spherical(Array1::from_elem(k, variances.sum() / d as f64)),
+    };
+    let weights = Array1::from_elem(k, 1.0 / k as f64);
+    // invariant: a covariance of many distinct rows is positive definite
+    GaussianMixture::new(weights, x.select(Axis(0), &rows), covariances).expect("valid start")
+}

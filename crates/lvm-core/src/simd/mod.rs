@@ -1,0 +1,81 @@
+//! Loops over many numbers at once, with the widest instructions the running processor has.
+//!
+//! A binary built for any x86-64 carries three copies of these loops (baseline, AVX2 with FMA, AVX-512) and picks one at run time
+//! through the crate `pulp`. Loops come in two kinds: written over a generic vector type where registers must be planned (products),
+//! and plain loops over slices, which the compiler vectorises inside [`run`] (elementwise functions).
+
+mod exp;
+mod log;
+
+pub(crate) use exp::exp;
+pub(crate) use log::log;
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// f64 in the widest vector. Columns are padded to a multiple of it, so that loops over vectors need no tail on any processor.
+pub(crate) const LANES: usize = 8;
+
+/// `n` rounded up to whole vectors.
+pub(crate) fn padded(n: usize) -> usize {
+    n.next_multiple_of(LANES)
+}
+
+/// Runs `op` compiled for the processor at hand.
+pub(crate) fn run<Op: WithSimd>(op: Op) -> Op::Output {
+    Arch::new().dispatch(op)
+}
+
+/// a b + c, fused where the processor fuses it; a call into the C library otherwise would cost more than the product.
+#[inline(always)]
+pub(crate) fn mul_add<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
+    if S::F64_LANES > 1 { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// The slice as whole vectors; its length is a multiple of [`LANES`].
+#[inline(always)]
+pub(crate) fn vectors<S: Simd>(x: &[f64]) -> &[S::f64s] {
+    S::as_simd_f64s(x).0
+}
+
+/// The slice as whole vectors; its length is a multiple of [`LANES`].
+#[inline(always)]
+pub(crate) fn vectors_mut<S: Simd>(x: &mut [f64]) -> &mut [S::f64s] {
+    S::as_mut_simd_f64s(x).0
+}
+
+/// Scratch space that starts on a cache line: a vector of 64 bytes that straddles two lines loads at half the speed.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    buffer: Vec<f64>,
+    offset: usize,
+    len: usize,
+}
+
+impl Scratch {
+    /// Makes room for `len` numbers; what they hold is not said.
+    pub(crate) fn resize(&mut self, len: usize) {
+        if len + LANES > self.buffer.len() {
+            self.buffer = vec![0.0; len + LANES];
+            self.offset = self.buffer.as_ptr().align_offset(64).min(LANES);
+        }
+        self.len = len;
+    }
+
+    /// The numbers.
+    pub(crate) fn get(&self) -> &[f64] {
+        &self.buffer[self.offset..self.offset + self.len]
+    }
+
+    /// The numbers, to write.
+    pub(crate) fn get_mut(&mut self) -> &mut [f64] {
+        &mut self.buffer[self.offset..self.offset + self.len]
+    }
+
+    /// Room for `len` numbers, all zero.
+    pub(crate) fn zeros(&mut self, len: usize) -> &mut [f64] {
+        self.resize(len);
+        let out = self.get_mut();
+        out.fill(0.0);
+        out
+    }
+}
