@@ -5,13 +5,27 @@ use crate::hint;
 use crate::input::Input;
 use crate::report;
 use lvm_core::criteria::Criteria;
-use lvm_core::file::{FitRecord, Header, Model};
+use lvm_core::fa::FactorAnalysis;
+use lvm_core::file::{self, FitRecord, Header};
 use lvm_core::fit::Fitted;
+use lvm_core::gmm::GaussianMixture;
 use lvm_core::imputation::Imputation;
 use lvm_core::model::{Evidence, LatentModel};
+use lvm_core::ppca::Ppca;
 use lvm_core::rows::RowSource;
 use ndarray::Array1;
 use std::path::Path;
+
+/// The families of models that this program knows; a file may hold one of a later version.
+#[derive(Debug, Clone)]
+pub(crate) enum Model {
+    /// A Gaussian mixture.
+    Gmm(GaussianMixture),
+    /// Probabilistic PCA.
+    Ppca(Ppca),
+    /// Factor analysis.
+    Fa(FactorAnalysis),
+}
 
 /// A model from a file.
 pub(crate) struct Stored {
@@ -23,6 +37,15 @@ pub(crate) struct Stored {
 /// Reads a model file.
 pub(crate) fn load(path: &Path) -> Outcome<Stored> {
     let (model, header) = lvm_data::model::load(path).map_err(hint::data)?;
+    let model = match model {
+        file::Model::Gmm(model) => Model::Gmm(model),
+        file::Model::Ppca(model) => Model::Ppca(model),
+        file::Model::Fa(model) => Model::Fa(model),
+        other => {
+            let message = format!("{}: this program can't use a model of kind {}; a later version may", path.display(), other.kind());
+            return Err(Failure::fault(message));
+        }
+    };
     Ok(Stored { path: path.display().to_string(), model, header })
 }
 
@@ -35,7 +58,12 @@ pub(crate) fn save(path: &Path, input: &Input, fitted: &Fitted<Model>, criteria:
         criteria: Some(criteria),
         ..Header::default()
     };
-    lvm_data::model::save(path, &fitted.model, &header).map_err(hint::data)
+    let model = match fitted.model.clone() {
+        Model::Gmm(model) => file::Model::Gmm(model),
+        Model::Ppca(model) => file::Model::Ppca(model),
+        Model::Fa(model) => file::Model::Fa(model),
+    };
+    lvm_data::model::save(path, &model, &header).map_err(hint::data)
 }
 
 /// `gmm`, `ppca` or `fa`.

@@ -9,8 +9,8 @@ use crate::input::Input;
 use crate::output;
 use crate::progress::Bar;
 use crate::report::{self, SelectReport};
+use crate::stored::Model;
 use lvm_core::fa::FaSelect;
-use lvm_core::file::Model;
 use lvm_core::gmm::GmmSelect;
 use lvm_core::ppca::PpcaSelect;
 use lvm_core::selection::{Criterion, Selection};
@@ -36,7 +36,7 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
             GmmCriterion::HeldOut => Criterion::HeldOut,
         },
         em: mixture(&args.mixture),
-        folds: folds(&args.sizes, args.criterion == GmmCriterion::HeldOut),
+        folds: folds(&args.sizes, args.criterion == GmmCriterion::HeldOut)?,
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
@@ -55,7 +55,8 @@ fn ppca(args: &SelectPpcaArgs) -> Outcome {
             PpcaCriterion::Evidence => Criterion::LaplaceEvidence,
             PpcaCriterion::HeldOut => Criterion::HeldOut,
         },
-        folds: folds(&args.sizes, args.criterion == PpcaCriterion::HeldOut),
+        folds: folds(&args.sizes, args.criterion == PpcaCriterion::HeldOut)?,
+        ..PpcaSelect::default()
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
@@ -74,7 +75,7 @@ fn fa(args: &SelectFaArgs) -> Outcome {
             FaCriterion::HeldOut => Criterion::HeldOut,
         },
         ml: factor_analysis(&args.factor, args.data.missing)?,
-        folds: folds(&args.sizes, args.criterion == FaCriterion::HeldOut),
+        folds: folds(&args.sizes, args.criterion == FaCriterion::HeldOut)?,
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
@@ -83,9 +84,13 @@ fn fa(args: &SelectFaArgs) -> Outcome {
     finish(&input, selection.map_err(|e| input.explain(e))?, Model::Fa, &args.save)
 }
 
-/// Folds of the cross-validation: 5 if it decides and nothing else was said, none if nobody asked.
-fn folds(args: &SizeArgs, needed: bool) -> usize {
-    args.folds.unwrap_or(if needed { 5 } else { 0 })
+/// Folds of the cross-validation, if there is one: 5 if nothing else was said.
+fn folds(args: &SizeArgs, held_out: bool) -> Outcome<usize> {
+    match (args.folds, held_out) {
+        (Some(_), false) => Err(Failure::usage("--folds concerns --criterion held-out; add it, or leave --folds out")),
+        (folds, true) => Ok(folds.unwrap_or(5)),
+        (None, false) => Ok(0),
+    }
 }
 
 /// min ..= max.

@@ -1,7 +1,7 @@
 //! Parameters of a model as nested lists.
 
+use crate::stored::Model;
 use lvm_core::fa::FactorAnalysis;
-use lvm_core::file::Model;
 use lvm_core::gmm::{Covariances, GaussianMixture};
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use serde::Serialize;
