@@ -7,6 +7,7 @@ mod columns;
 mod delimited;
 pub mod error;
 mod file_rows;
+pub mod model;
 mod numbers;
 mod numpy;
 pub mod output;

@@ -1,5 +1,6 @@
 //! The integration tests of lvm-data.
 
+mod models;
 mod numpy;
 mod on_disk;
 mod outputs;
