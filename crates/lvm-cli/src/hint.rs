@@ -14,6 +14,7 @@ pub(crate) fn data(error: lvm_data::Error) -> Failure {
         FileError::HeaderOnly | FileError::AmbiguousHeader { .. } => "--header yes or --header no settles it",
         FileError::Ragged { .. } => "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it",
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the name, and the folder you are in",
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name a file in that folder",
         FileError::Model(_) if looks_like_a_table(&error) => {
             "this looks like a table: the model comes first, and lvm fit gmm DATA -k K -o MODEL makes one"
         }
@@ -52,7 +53,7 @@ pub(crate) fn fit(path: &str, columns: &[String], error: &lvm_core::Error) -> Fa
         ErrorKind::TooFewRows { .. } => {
             (error.to_string(), Some("use fewer components (-k), factors (-q) or columns (--columns), or more rows".to_owned()))
         }
-        ErrorKind::Config { field, message } => (message.clone(), option(field).map(|option| format!("see {option}"))),
+        ErrorKind::Config { field, message } => (message.clone(), option(field).map(|option| format!("set with {option}"))),
         _ => (error.to_string(), None),
     };
     match hint {

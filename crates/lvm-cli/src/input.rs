@@ -1,6 +1,6 @@
 //! The table a command works on: which columns of which file, where they came from, and errors in the user's own terms.
 
-use crate::args::DataArgs;
+use crate::args::{DataArgs, FormatArgs};
 use crate::failure::{Failure, Outcome};
 use crate::hint;
 use crate::report::{Skipped, TableReport};
@@ -8,6 +8,8 @@ use crate::stored::Stored;
 use lvm_core::rows::{Missing, RowSource, Rows, total_weight};
 use lvm_data::{ErrorKind, ReadOptions, SkipReason, Source, Table};
 use ndarray::{Array2, ArrayView1};
+use std::fs::File;
+use std::io::{Read, stdin};
 use std::path::Path;
 
 /// Files above this size are read from disk in every pass instead of being held in memory.
@@ -19,32 +21,36 @@ pub(crate) struct Input {
     source: Source,
     columns: Vec<String>,
     skipped: Vec<Skipped>,
+    /// The number of rows that a covariance matrix stands for.
+    stands_for: Option<f64>,
 }
 
 impl Input {
     /// The table to fit a model to.
     pub(crate) fn open(args: &DataArgs) -> Outcome<Self> {
-        let names = names(args)?;
+        let content = Content::of(&args.data)?;
+        let names = content.names(args)?;
         let mut options = options(args, &names);
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         }
-        Input::read(args, &options)
+        Input::read(&content, args, &options)
     }
 
     /// The table to apply a model to: its columns are matched by name where both have names, by position otherwise.
     pub(crate) fn for_model(args: &DataArgs, stored: &Stored) -> Outcome<Self> {
-        let names = names(args)?;
+        let content = Content::of(&args.data)?;
+        let names = content.names(args)?;
         let mut options = options(args, &names);
         let wanted = stored.columns();
         let by_name = args.columns.is_empty() && !numbered(&names) && !numbered(&wanted);
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         } else if by_name {
-            check_names(&args.data, &names, &wanted, stored)?;
+            check_names(content.name, &names, &wanted, stored)?;
             options.columns = Some(wanted.clone());
         }
-        let mut input = Input::read(args, &options)?;
+        let mut input = Input::read(&content, args, &options)?;
         if by_name {
             let used = |name: &String| wanted.contains(name) || options.weights.as_ref() == Some(name);
             let extra = names.iter().filter(|name| !name.is_empty() && !used(name));
@@ -67,12 +73,26 @@ impl Input {
         Table::read(path, &ReadOptions::default()).map(|table| table.x).map_err(hint::data)
     }
 
-    fn read(args: &DataArgs, options: &ReadOptions) -> Outcome<Self> {
+    fn read(content: &Content<'_>, args: &DataArgs, options: &ReadOptions) -> Outcome<Self> {
         let in_memory = if args.stream { 0 } else { STREAM_ABOVE };
-        let source = Source::open(&args.data, options, in_memory).map_err(hint::data)?;
+        let source = content.open(options, in_memory).map_err(hint::data)?;
         let columns = source.columns().to_vec();
         let skipped = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) }).collect();
-        Ok(Input { path: args.data.display().to_string(), source, columns, skipped })
+        Ok(Input { path: content.name.display().to_string(), source, columns, skipped, stands_for: None })
+    }
+
+    /// A covariance or correlation matrix of `n` rows.
+    pub(crate) fn covariance(path: &Path, format: &FormatArgs, n: f64) -> Outcome<(Self, Array2<f64>)> {
+        let table = Table::read(path, &format.options()).map_err(hint::data)?;
+        let (rows, columns) = table.x.dim();
+        let name = path.display().to_string();
+        if rows != columns {
+            return Err(Failure::fault(format!(
+                "{name}: {rows} rows and {columns} columns of numbers; a covariance matrix has as many of both"
+            )));
+        }
+        let (x, names) = (table.x.clone(), table.columns.clone());
+        Ok((Input { path: name, source: Source::Table(table), columns: names, skipped: Vec::new(), stands_for: Some(n) }, x))
     }
 
     /// The rows.
@@ -87,7 +107,7 @@ impl Input {
 
     /// N, or the sum of the weights.
     pub(crate) fn total_weight(&self) -> f64 {
-        total_weight(&self.source)
+        self.stands_for.unwrap_or_else(|| total_weight(&self.source))
     }
 
     /// Names of the columns used.
@@ -99,7 +119,7 @@ impl Input {
     pub(crate) fn report(&self) -> TableReport {
         TableReport {
             data: self.path.clone(),
-            n: self.source.n_rows(),
+            n: self.stands_for.map_or(self.source.n_rows(), |n| n as usize),
             d: self.columns.len(),
             total_weight: self.weights().map(|w| w.sum()),
             columns: self.columns.clone(),
@@ -110,6 +130,48 @@ impl Input {
     /// An error of the library as one about this table.
     pub(crate) fn explain(&self, error: lvm_core::Error) -> Failure {
         hint::fit(&self.path, &self.columns, &error)
+    }
+}
+
+/// A file, or what came through a pipe and can be read only once.
+struct Content<'a> {
+    name: &'a Path,
+    bytes: Option<Vec<u8>>,
+}
+
+impl<'a> Content<'a> {
+    fn of(path: &'a Path) -> Outcome<Self> {
+        let pipe = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+        let mut bytes = Vec::new();
+        let (name, read) = match path == Path::new("-") {
+            true => (Path::new("standard input"), stdin().lock().read_to_end(&mut bytes)),
+            false if pipe => (path, File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut bytes))),
+            false => return Ok(Content { name: path, bytes: None }),
+        };
+        match read {
+            Ok(_) => Ok(Content { name, bytes: Some(bytes) }),
+            Err(error) => Err(Failure::fault(format!("{}: {error}", name.display()))),
+        }
+    }
+
+    fn open(&self, options: &ReadOptions, in_memory: u64) -> lvm_data::Result<Source> {
+        match &self.bytes {
+            Some(bytes) => Table::from_bytes(self.name, bytes, options).map(Source::Table),
+            None => Source::open(self.name, options, in_memory),
+        }
+    }
+
+    /// The names of all columns, used or not.
+    fn names(&self, args: &DataArgs) -> Outcome<Vec<String>> {
+        // Asking for a column that no file has is answered with the names there are, before any row is read.
+        let impossible = ReadOptions { columns: Some(vec!["\0".to_owned()]), ..args.format.options() };
+        match self.open(&impossible, 0) {
+            Ok(source) => Ok(source.columns().to_vec()),
+            Err(error) => match error.kind() {
+                ErrorKind::UnknownColumn { available, .. } => Ok(available.clone()),
+                _ => Err(hint::data(error)),
+            },
+        }
     }
 }
 
@@ -133,19 +195,6 @@ fn resolve(column: &str, names: &[String]) -> String {
 /// `x1, x2, …`: the names of columns that have none.
 fn numbered(names: &[String]) -> bool {
     names.iter().enumerate().all(|(j, name)| *name == format!("x{}", j + 1))
-}
-
-/// The names of all columns of the file, used or not.
-fn names(args: &DataArgs) -> Outcome<Vec<String>> {
-    // Asking for a column that no file has is answered with the names there are, before any row is read.
-    let impossible = ReadOptions { columns: Some(vec!["\0".to_owned()]), ..args.format.options() };
-    match Table::read(&args.data, &impossible) {
-        Ok(table) => Ok(table.columns),
-        Err(error) => match error.kind() {
-            ErrorKind::UnknownColumn { available, .. } => Ok(available.clone()),
-            _ => Err(hint::data(error)),
-        },
-    }
 }
 
 /// An error unless the file has every column of the model.

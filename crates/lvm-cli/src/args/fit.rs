@@ -106,6 +106,10 @@ pub(crate) struct FitFaArgs {
     /// A model file to go on from
     #[arg(long, value_name = "MODEL")]
     pub(crate) init: Option<PathBuf>,
+    /// DATA is not a table of rows but the covariance or correlation matrix (D x D) of N rows
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one,
+        conflicts_with_all = ["columns", "weights", "missing", "stream", "seed"])]
+    pub(crate) covariance_of: Option<usize>,
     #[command(flatten)]
     pub(crate) factor: FactorArgs,
     #[command(flatten)]

@@ -10,13 +10,13 @@ pub(crate) use fit::{
     FaMethod, FactorArgs, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, MixtureArgs, PpcaMethod, RotationChoice, Shape,
 };
 pub(crate) use select::{FaCriterion, GmmCriterion, PpcaCriterion, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs};
-pub(crate) use shared::{DataArgs, Initial, SaveArgs, StoppingArgs};
+pub(crate) use shared::{DataArgs, FormatArgs, Initial, SaveArgs, StoppingArgs};
 
 use clap::{Parser, Subcommand};
 
 /// Latent-variable models from the command line: fit, choose, score and use Gaussian mixtures, probabilistic PCA and factor analysis.
 ///
-/// DATA is a .csv or .tsv file (with or without a header), or a .npy file. Every command takes --json, which prints exactly one JSON
+/// DATA is a .csv or .tsv file (with or without a header), a .npy file, or - for standard input. Every command takes --json, which prints exactly one JSON
 /// object on standard output. Exit code 0: done; 1: the data, the model or a file is at fault; 2: the command line is.
 #[derive(Debug, Parser)]
 #[command(name = "lvm", version, arg_required_else_help = true, max_term_width = 110)]

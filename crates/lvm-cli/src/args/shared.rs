@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct DataArgs {
-    /// The table: .csv, .tsv (header or none) or .npy
+    /// The table: .csv, .tsv (header or none) or .npy; - for standard input
     #[arg(value_name = "DATA", help_heading = "Arguments")]
     pub(crate) data: PathBuf,
     /// Use these columns only: names, or numbers from 1; separated by commas

@@ -180,6 +180,11 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
             return Err(Failure::usage(FIXED_START));
         }
     }
+    if let Some(n) = args.covariance_of {
+        let (input, matrix) = Input::covariance(&args.data.data, &args.data.format, n as f64)?;
+        let fitted = ml.fit_covariance(matrix.view(), n as f64).map_err(|e| input.explain(e))?;
+        return finish(&input, fitted.map(Model::Fa), &args.save);
+    }
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
     let fitted = ml.fit_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));

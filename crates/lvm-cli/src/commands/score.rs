@@ -1,7 +1,7 @@
 //! `lvm score`: log p(x) of every row.
 
 use crate::args::ScoreArgs;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output::{self, Numbers};
 use crate::report::{self, ScoreReport};
@@ -13,6 +13,9 @@ use std::path::Path;
 /// Scores a table.
 pub(crate) fn run(args: &ScoreArgs) -> Outcome {
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && args.json {
+        return Err(Failure::usage("-o - and --json both want standard output; --json has log p(x) of every row"));
+    }
     let target = args.output.as_deref().filter(|_| !to_stdout);
     output::check_table_target(target)?;
     let stored = stored::load(&args.model)?;

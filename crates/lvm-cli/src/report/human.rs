@@ -3,7 +3,7 @@
 use super::grid::{count, grid, number};
 use super::json::{CandidateReport, FitReport, InfoReport, ScoreReport, SelectReport, Skipped, TableReport};
 use super::parameters::Parameters;
-use lvm_core::fit::{Repair, Status};
+use lvm_core::fit::{Repair, RepairKind, Status};
 use lvm_core::selection::Criterion;
 
 /// Components, variables or rows shown at most.
@@ -62,7 +62,8 @@ pub(crate) fn select(report: &SelectReport) -> String {
     text += &grid(&header, &rows);
     for c in &report.candidates {
         if let Some(error) = &c.error {
-            text += &format!("{} {} {}: {error}\n", size_name(report.winner.model), c.size, c.covariance.as_deref().unwrap_or(""));
+            let covariance = c.covariance.as_ref().map_or(String::new(), |covariance| format!(", {covariance}"));
+            text += &format!("{} = {}{covariance} failed: {error}\n", size_name(report.winner.model), c.size);
         }
     }
     text + "\n" + &fit(&report.winner)
@@ -254,9 +255,16 @@ fn next_steps(report: &FitReport) -> String {
     if report.status == Status::MaxIterations {
         text += "\nnot converged: give it more iterations (--max-iter), or a larger --tol if this is near enough\n";
     }
+    if report.repairs.iter().any(|repair| matches!(repair.kind, RepairKind::CovarianceFloored { .. })) {
+        text +=
+            "\na component that needed the floor sits on too few rows, or on rows without spread: likelihood and BIC then say little;\n";
+        text += "fewer components (-k), a simpler --covariance or a ridge (--reg) is the remedy\n";
+    }
     let data = &report.table.data;
     text += &match &report.output {
-        Some(path) => format!("\nwritten to {path}; next: lvm posterior {path} {data}, lvm score {path} {data}, lvm sample {path} -n 10\n"),
+        Some(path) => {
+            format!("\nwritten to {path}; next:\n  lvm posterior {path} {data}\n  lvm score {path} {data}\n  lvm sample {path} -n 10\n")
+        }
         None => "\nnot saved: -o MODEL writes the model to a file\n".to_owned(),
     };
     text

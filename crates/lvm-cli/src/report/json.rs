@@ -171,7 +171,7 @@ pub(crate) struct ScoreReport {
 pub(crate) struct InfoReport {
     /// `gmm`, `ppca` or `fa`.
     pub(crate) model: &'static str,
-    /// Rows it was fitted to, if known.
+    /// Rows it was fitted to, or their total weight; null if not known.
     pub(crate) n: Option<f64>,
     pub(crate) d: usize,
     /// Names of the columns, if known.

@@ -191,6 +191,36 @@ fn rotations_keep_the_likelihood() {
     }
 }
 
+#[test]
+fn factor_analysis_of_a_correlation_matrix() {
+    // Six correlations that one factor with loadings 0.9, 0.8, 0.7, 0.6 gives exactly.
+    let r = "a,b,c,d\n1,0.72,0.63,0.54\n0.72,1,0.56,0.48\n0.63,0.56,1,0.42\n0.54,0.48,0.42,1\n";
+    let folder = Folder::new().with("r.csv", r).with("wide.csv", "a,b,c\n1,0.5,0.5\n0.5,1,0.5\n");
+    let fit = folder.json("fit fa r.csv -q 1 --covariance-of 200 -o m.lvm");
+    assert_eq!((fit["n"].as_u64(), fit["d"].as_u64()), (Some(200), Some(4)));
+    assert!(difference(&flat(&fit["parameters"]["loadings"]), &[0.9, 0.8, 0.7, 0.6]) < 1e-8);
+    folder.refused("fit fa wide.csv -q 1 --covariance-of 200", 1, &["wide.csv", "2 rows and 3 columns"]);
+    folder.refused("fit fa r.csv -q 1 --covariance-of 200 --missing", 2, &["--missing"]);
+}
+
+#[test]
+fn a_table_through_a_pipe() {
+    let folder = faithful();
+    let file = folder.json("fit gmm faithful.csv -k 2");
+    let piped = folder.piped("fit gmm - -k 2 --columns 1,2 --json", &folder.read("faithful.csv"));
+    assert_eq!((piped.code, piped.err.as_str()), (0, ""));
+    let piped: serde_json::Value = serde_json::from_str(&piped.out).unwrap();
+    assert_eq!((&piped["parameters"], piped["data"].as_str()), (&file["parameters"], Some("standard input")));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = faithful();
+    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
+    let (code, err) = folder.cut_off("sample m.lvm -n 100000");
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
 /// A version 1.0 .npy file of little-endian f64 in C order.
 pub(crate) fn npy(rows: &[Vec<f64>]) -> Vec<u8> {
     let head = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}, {}), }}", rows.len(), rows[0].len());

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// A folder that goes away with the test.
 pub(crate) struct Folder(tempfile::TempDir);
@@ -14,6 +15,16 @@ pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Ran {
+            code: output.status.code().expect("ended by itself"),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl Folder {
@@ -43,19 +54,33 @@ impl Folder {
         names
     }
 
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lvm"));
+        command.args(line.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+    }
+
     /// Runs `lvm` in the folder; `line` is split at blanks.
     pub(crate) fn lvm(&self, line: &str) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_lvm"))
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ran {
-            code: output.status.code().expect("ended by itself"),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(self.command(line).output().unwrap())
+    }
+
+    /// Runs `lvm` with `text` on standard input.
+    pub(crate) fn piped(&self, line: &str, text: &str) -> Ran {
+        let mut command = self.command(line);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs `lvm` and closes its standard output after the first bytes; the exit code and standard error.
+    pub(crate) fn cut_off(&self, line: &str) -> (i32, String) {
+        let mut child = self.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0; 10]).unwrap();
+        drop(out);
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        (ran.code, ran.err)
     }
 
     /// Runs `lvm … --json`, which must succeed and print one JSON object and nothing else.

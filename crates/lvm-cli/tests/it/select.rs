@@ -35,7 +35,7 @@ fn the_table_for_people_marks_the_winner() {
 #[test]
 fn every_criterion_of_every_family() {
     let folder = iris().with("cars.csv", table(&reference("fa_mtcars_2")));
-    for criterion in ["bic", "aic", "icl"] {
+    for criterion in ["bic", "aic", "icl", "held-out --folds 3"] {
         folder.json(&format!("select gmm iris.csv --max 2 --covariance tied --criterion {criterion}"));
     }
     for criterion in ["bic", "aic", "evidence", "held-out"] {
@@ -43,7 +43,7 @@ fn every_criterion_of_every_family() {
         assert_eq!(select["candidates"].as_array().unwrap().len(), 3);
         assert!(folder.fine(&format!("select ppca iris.csv --max 3 --criterion {criterion}")).contains("* "));
     }
-    for criterion in ["bic", "aic"] {
+    for criterion in ["bic", "aic", "held-out"] {
         folder.json(&format!("select fa cars.csv --max 2 --criterion {criterion}"));
     }
 }

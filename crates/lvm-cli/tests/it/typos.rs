@@ -68,6 +68,12 @@ fn options_that_do_not_go_together() {
     let folder = iris();
     folder.refused("fit ppca iris.csv -q 2 --max-iter 10", 2, &["--max-iter", "--method em"]);
     folder.refused("fit ppca iris.csv -q 2 --method eigen --missing", 2, &["--missing", "--method em"]);
+    folder.refused("fit ppca iris.csv -q 1 --method gram --tol 1e-3", 2, &["--tol"]);
+    folder.refused("fit fa iris.csv -q 1 --method quasi-newton --missing", 2, &["--method em"]);
+    folder.refused("fit fa iris.csv -q 1 --tol 1e-3", 2, &["--tol", "ecme"]);
+    folder.refused("select gmm iris.csv --max 2 --folds 3", 2, &["--criterion held-out"]);
+    folder.refused("select gmm iris.csv --max 2 --min 0", 2, &["--min 0"]);
+    folder.refused("score m.lvm iris.csv -o - --json", 2, &["--json"]);
     folder.refused("fit gmm iris.csv --init r.csv -k 2 --restarts 3", 1, &["r.csv"]);
 }
 
