@@ -1,6 +1,7 @@
 //! The linear Gaussian latent-variable model x = μ + W z + ε: what probabilistic PCA and factor analysis share.
 
 mod evidence;
+mod expectation;
 mod imputation;
 mod posterior;
 mod woodbury;
@@ -8,6 +9,7 @@ mod woodbury;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use expectation::Expectations;
 pub use posterior::GaussianPosterior;
 pub(crate) use woodbury::{Groups, Woodbury};
 

@@ -16,6 +16,8 @@ pub struct GaussianPosterior {
     /// Lower Cholesky factors.
     lower: Vec<Array2<f64>>,
     index: Option<Vec<usize>>,
+    /// T⁻¹, if these are posteriors of f = Tᵀ z with z ~ N(0, I).
+    unrotate: Option<Array2<f64>>,
 }
 
 impl GaussianPosterior {
@@ -24,7 +26,19 @@ impl GaussianPosterior {
             .iter()
             .map(|c| if c.is_empty() { Ok(c.clone()) } else { linalg::cholesky(c.view()).map_err(|e| e.of("posterior covariance")) })
             .collect::<Result<_>>()?;
-        Ok(GaussianPosterior { mean, covariances, lower, index })
+        Ok(GaussianPosterior { mean, covariances, lower, index, unrotate: None })
+    }
+
+    /// The posteriors of f = Tᵀ z: means Tᵀ z̄, covariances Tᵀ C T.
+    pub(crate) fn transformed(&self, t: ArrayView2<'_, f64>, inverse: ArrayView2<'_, f64>) -> Result<Self> {
+        let symmetric = |c: &Array2<f64>| {
+            let mut turned = t.t().dot(c).dot(&t);
+            linalg::mirror_lower(&mut turned);
+            turned
+        };
+        let covariances = self.covariances.iter().map(symmetric).collect();
+        let turned = Self::new(self.mean.dot(&t), covariances, self.index.clone())?;
+        Ok(GaussianPosterior { unrotate: Some(inverse.to_owned()), ..turned })
     }
 
     /// z̄ (N, q).
@@ -53,8 +67,20 @@ impl GaussianPosterior {
         Array1::from_shape_fn(self.mean.nrows(), |n| entropies[self.pattern(n)])
     }
 
-    /// KL(q_n ‖ N(0, I)) = ½ (tr C_n + ‖z̄_n‖² − q − log det C_n) in nats; (N). What the ELBO subtracts.
+    /// KL(q_n ‖ p(z)) in nats, (N): what the ELBO subtracts. For p(z) = N(0, I) it is ½ (tr C_n + ‖z̄_n‖² − q − log det C_n), for
+    /// factors rotated by T (prior N(0, TᵀT)) the same of T⁻ᵀ z.
     pub fn kl_from_prior(&self) -> Array1<f64> {
+        if let Some(inverse) = &self.unrotate {
+            // log det of T⁻ᵀ C T⁻¹ needs no Cholesky factor of its own: log |det T⁻¹| is added to the factor's
+            let plain = self.mean.dot(inverse);
+            let covariances: Vec<Array2<f64>> = self.covariances.iter().map(|c| inverse.t().dot(c).dot(inverse)).collect();
+            let log_det = linalg::qr(inverse.view()).map_or(f64::NAN, |(_, r)| r.diag().iter().map(|v| v.abs().ln()).sum());
+            return Array1::from_shape_fn(plain.nrows(), |n| {
+                let (pattern, z) = (self.pattern(n), plain.row(n));
+                let log_det = linalg::log_det(self.lower[pattern].view()) + 2.0 * log_det;
+                0.5 * (covariances[pattern].diag().sum() + z.dot(&z) - z.len() as f64 - log_det)
+            });
+        }
         let q = self.mean.ncols() as f64;
         let constants: Vec<f64> =
             self.covariances.iter().zip(&self.lower).map(|(c, l)| c.diag().sum() - q - linalg::log_det(l.view())).collect();

@@ -19,7 +19,7 @@ use ndarray::{Axis, Slice};
 /// The rotation left open is fixed as in [`Ppca::canonical`]: orthogonal columns, each with its entry of largest modulus positive.
 ///
 /// *Needs* complete rows and q < D: with q = D no direction is left for the noise, and q = D − 1 already is the unrestricted
-/// Gaussian. For rows with missing entries use `PpcaEm`.
+/// Gaussian. For rows with missing entries use [`PpcaEm`](super::PpcaEm).
 ///
 /// *When data has rank q or less*, σ² is zero to rounding and the likelihood has no maximum: σ² is raised to 16 D ε λ₁, the level of
 /// rounding, and [`RepairKind::NoiseFloored`] says so.

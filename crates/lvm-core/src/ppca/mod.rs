@@ -1,10 +1,19 @@
 //! Probabilistic principal component analysis.
 
+mod complete;
+mod em;
+mod minka;
 mod ml;
+mod pca;
 mod randomized;
+mod select;
 mod spectrum;
+mod survey;
 
+pub use em::{PpcaEm, Scheme, Start};
 pub use ml::PpcaMl;
+pub use pca::Pca;
+pub use select::PpcaSelect;
 pub use spectrum::{Solver, Spectrum};
 
 use crate::criteria::Criteria;
