@@ -71,6 +71,10 @@ impl SampleCovariance {
                 let message = format!("entries ({row}, {column}) and ({column}, {row}) differ; a covariance matrix is symmetric");
                 return Err(crate::Error::config("covariance", message));
             }
+            if value.abs() > scale * (1.0 + 1e-8) {
+                let message = format!("entry ({row}, {column}) is {value}, more than its two variances allow; no correlation is above 1");
+                return Err(crate::Error::config("covariance", message));
+            }
         }
         if let Some((column, _)) = covariance.diag().iter().enumerate().find(|(_, v)| **v <= 0.0) {
             return Err(ErrorKind::ConstantColumn { column, name: None }.into());

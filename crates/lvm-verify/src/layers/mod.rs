@@ -7,6 +7,7 @@ use crate::suite::{Group, Outcome, Suite};
 pub mod conjugate;
 pub mod determinism;
 pub mod factors;
+pub mod generation;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
@@ -50,6 +51,7 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
 /// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
 pub fn built_in(suite: &mut Suite<'_>) {
     real::all(suite);
+    generation::all(suite);
     metamorphic::mixture::all(suite);
     metamorphic::ppca::all(suite);
     metamorphic::factors::all(suite);

@@ -19,7 +19,14 @@ pub struct Figure {
 /// All pictures of a report: the margins first, then what the checks put aside.
 pub fn figures(report: &Report) -> Vec<Figure> {
     let mut out = vec![margins(report)];
-    out.extend(report.exhibits.iter().map(exhibit));
+    let mut exhibits: Vec<&Exhibit> = report.exhibits.iter().collect();
+    exhibits.sort_by_key(|e| match e {
+        Exhibit::Mixture { .. } => 0,
+        Exhibit::Spectrum { .. } => 1,
+        Exhibit::Pairs { .. } => 2,
+        Exhibit::Trace { .. } => 3,
+    });
+    out.extend(exhibits.into_iter().map(exhibit));
     out
 }
 
@@ -49,12 +56,16 @@ fn margins(report: &Report) -> Figure {
                 &format!("{} {} · {}: {:.2e}", c.id, c.case, c.quantity, ratio),
             );
         }
-        chart.text(1.5, strip + 0.25, &format!("{layer} {}", layer.title()));
+        chart.text(25.0, strip + 0.2, &layer.to_string());
     }
     chart.vertical("limit", 1.0);
+    let names: Vec<String> = layers.iter().map(|l| format!("{l} {}", l.title())).collect();
     Figure {
         title: "How close each check came to its tolerance".into(),
-        caption: "One dot a check, one strip a layer; the red line is the tolerance. Dots far to the left have room to spare.".into(),
+        caption: format!(
+            "One dot a check; strips from above: {}. The red line is the tolerance; dots far to the left have room to spare.",
+            names.join(", ")
+        ),
         svg: chart.svg(),
     }
 }

@@ -121,7 +121,7 @@ fn m_step(x: &Array2<f64>, r: &Array2<f64>, w: &Array1<f64>, kind: CovarianceTyp
         };
         let below = if switch == Switch::Unbiased { count - 1.0 } else { count };
         let mut s = Array2::from_shape_fn((d, d), |(a, b)| match switch {
-            Switch::RawMoments => (0..n).map(|i| gamma[i] * x[[i, a]] * x[[i, b]]).sum::<f64>() / count - centre[a] * centre[b],
+            Switch::RawMoments => (0..n).map(|i| gamma[i] * (x[[i, a]] * x[[i, b]])).sum::<f64>() / count - centre[a] * centre[b],
             _ => (0..n).map(|i| gamma[i] * (x[[i, a]] - centre[a]) * (x[[i, b]] - centre[b])).sum::<f64>() / below,
         });
         match kind {
