@@ -3,6 +3,7 @@
 mod models;
 mod numpy;
 mod on_disk;
+mod other_formats;
 mod outputs;
 mod refusals;
 mod tables;
