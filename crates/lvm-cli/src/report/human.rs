@@ -52,7 +52,8 @@ pub(crate) fn select(report: &SelectReport) -> String {
             _ => shown(value(c)),
         }));
         cells.push(match (&c.status, &c.error) {
-            (Some(status), _) => status_name(*status).to_owned(),
+            (Some(status), None) => status_name(*status).to_owned(),
+            (Some(_), Some(_)) => "left aside".to_owned(),
             (None, _) => "failed".to_owned(),
         });
         cells
@@ -60,13 +61,23 @@ pub(crate) fn select(report: &SelectReport) -> String {
     let rows: Vec<Vec<String>> = report.candidates.iter().enumerate().map(row).collect();
     let mut text = format!("{}, best by {}\n\n", count(report.candidates.len(), "candidate"), criterion_name(report.criterion));
     text += &grid(&header, &rows);
+    text += &left_aside(report);
+    text + "\n" + &fit(&report.winner)
+}
+
+/// Why candidates could not win, each reason once.
+fn left_aside(report: &SelectReport) -> String {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
     for c in &report.candidates {
-        if let Some(error) = &c.error {
-            let covariance = c.covariance.as_ref().map_or(String::new(), |covariance| format!(", {covariance}"));
-            text += &format!("{} = {}{covariance} failed: {error}\n", size_name(report.winner.model), c.size);
+        let Some(error) = &c.error else { continue };
+        let name = [Some(c.size.to_string()), c.covariance.clone()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        match reasons.iter_mut().find(|(reason, _)| reason == error) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((error, vec![name])),
         }
     }
-    text + "\n" + &fit(&report.winner)
+    let symbol = size_name(report.winner.model);
+    reasons.iter().map(|(reason, names)| format!("{symbol} = {}: {reason}\n", names.join(", "))).collect()
 }
 
 /// `lvm score`.
