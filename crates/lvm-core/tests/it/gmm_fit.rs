@@ -197,6 +197,12 @@ fn means_that_move_far_lose_no_digits() {
                 // the centre itself is rounded at 2e6 ε = 4e-10, which enters squared and against sums that vanish
                 assert!(worst < 1e-12, "{worst:e}");
             }
+            if let Covariances::Tied(c) = fitted.model.covariances() {
+                // clusters of equal size: the average of the two
+                let other: Vec<usize> = (0..400).filter(|i| i % 2 != k).collect();
+                let mean = 0.5 * (&m.covariance + &moments(&x.select(Axis(0), &other)).unwrap().covariance);
+                assert!((c - &mean).iter().all(|v| v.abs() < 1e-12));
+            }
         }
     }
 }
