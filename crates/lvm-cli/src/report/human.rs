@@ -9,6 +9,9 @@ use lvm_core::selection::Criterion;
 /// Components, variables or rows shown at most.
 const SHOWN: usize = 30;
 
+/// A number of a candidate that not every table has.
+type Column = fn(&CandidateReport) -> Option<f64>;
+
 /// `lvm fit`.
 pub(crate) fn fit(report: &FitReport) -> String {
     let mut text = format!("{}\n", title(&report.parameters, report.table.d));
@@ -35,8 +38,7 @@ pub(crate) fn select(report: &SelectReport) -> String {
         header.push("covariance".to_owned());
     }
     header.extend(["log-likelihood", "parameters", "BIC", "AIC"].map(str::to_owned));
-    let extra: [(&str, fn(&CandidateReport) -> Option<f64>); 3] =
-        [("ICL", |c| c.icl), ("evidence", |c| c.laplace_evidence), ("held out", |c| c.held_out)];
+    let extra: [(&str, Column); 3] = [("ICL", |c| c.icl), ("evidence", |c| c.laplace_evidence), ("held out", |c| c.held_out)];
     let extra: Vec<_> = extra.into_iter().filter(|(_, value)| report.candidates.iter().any(|c| value(c).is_some())).collect();
     header.extend(extra.iter().map(|(name, _)| (*name).to_owned()));
     header.push("status".to_owned());
