@@ -19,8 +19,6 @@ pub(crate) struct Prepared {
     pub(crate) means: Array2<f64>,
     /// log π_k (K).
     pub(crate) log_weights: Array1<f64>,
-    /// log π_k − ½ (D log 2π + log det Σ_k) (K).
-    pub(crate) log_scale: Array1<f64>,
     /// A_k.
     pub(crate) whitening: Whitening,
     /// A_k and the rest, for the inner loops.
@@ -48,12 +46,7 @@ impl Prepared {
         let log_weights = weights.mapv(f64::ln);
         let log_scale = &log_weights - 0.5 * (log_det + d as f64 * (2.0 * PI).ln());
         let packed = Packed::new(means, &log_weights, &log_scale, &whitening);
-        Ok(Prepared { means: means.clone(), log_weights, log_scale, whitening, packed })
-    }
-
-    /// K.
-    pub(crate) fn components(&self) -> usize {
-        self.means.nrows()
+        Ok(Prepared { means: means.clone(), log_weights, whitening, packed })
     }
 
     /// D.
