@@ -4,7 +4,7 @@ use crate::args::{DataArgs, FormatArgs};
 use crate::failure::{Failure, Outcome};
 use crate::hint;
 use crate::report::{Skipped, TableReport};
-use crate::stored::Stored;
+use crate::stored::{self, Stored};
 use lvm_core::rows::{Missing, RowSource, Rows, total_weight};
 use lvm_data::{ErrorKind, ReadOptions, SkipReason, Source, Table};
 use ndarray::{Array2, ArrayView1};
@@ -93,6 +93,21 @@ impl Input {
         }
         let (x, names) = (table.x.clone(), table.columns.clone());
         Ok((Input { path: name, source: Source::Table(table), columns: names, skipped: Vec::new(), stands_for: Some(n) }, x))
+    }
+
+    /// An error unless the model to start from has the columns of this table, in this order.
+    pub(crate) fn check_start(&self, path: &Path) -> Outcome {
+        let wanted = stored::load(path)?.columns();
+        if wanted == self.columns || (wanted.len() == self.columns.len() && (numbered(&wanted) || numbered(&self.columns))) {
+            return Ok(());
+        }
+        Err(Failure::fault(format!(
+            "{}: the columns {} are not those of the model {} to start from\n  hint: --columns {}",
+            self.path,
+            self.columns.join(", "),
+            path.display(),
+            wanted.join(",")
+        )))
     }
 
     /// The rows.

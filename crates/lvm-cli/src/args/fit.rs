@@ -21,9 +21,9 @@ pub(crate) struct FitGmmArgs {
     /// Components; may be left out when --init names a file
     #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) components: Option<usize>,
-    /// Shape of the covariances
-    #[arg(long, value_enum, value_name = "SHAPE", default_value_t = Shape::Full)]
-    pub(crate) covariance: Shape,
+    /// Shape of the covariances (full, or that of the model --init names)
+    #[arg(long, value_enum, value_name = "SHAPE")]
+    pub(crate) covariance: Option<Shape>,
     /// Start: kmeans++, random, a table of responsibilities (N x K), or a model file to go on from
     #[arg(long, value_name = "START", default_value = "kmeans++", value_parser = Initial::parse)]
     pub(crate) init: Initial,

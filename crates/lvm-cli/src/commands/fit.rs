@@ -41,9 +41,16 @@ fn fit_gmm(args: FitGmmArgs) -> Outcome {
     }
     let mut em = mixture(&args.mixture);
     em.components = components;
-    em.covariance = shape(args.covariance);
+    em.covariance = match (&start, args.covariance) {
+        (_, Some(covariance)) => shape(covariance),
+        (Start::Parameters(model), None) => model.covariance_type(),
+        (_, None) => CovarianceType::Full,
+    };
     em.start = start;
     let input = Input::open(&args.data)?;
+    if let Initial::Model(path) = &args.init {
+        input.check_start(path)?;
+    }
     let bar = Bar::new("reading");
     let fitted = em.fit_watched(&input.rows(), args.mixture.seed, &mut |p| bar.watch(p));
     drop(bar);
@@ -92,6 +99,9 @@ fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
     check_ppca(args, by_em)?;
     let em = by_em.then(|| ppca_em(args)).transpose()?;
     let input = Input::open(&args.data)?;
+    if let Some(path) = &args.init {
+        input.check_start(path)?;
+    }
     let bar = Bar::new("fitting");
     let fitted = match em {
         Some(em) => em.fit_watched(&input.rows(), args.seed, &mut |p| bar.watch(p)),
@@ -186,6 +196,9 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
         return finish(&input, fitted.map(Model::Fa), &args.save);
     }
     let input = Input::open(&args.data)?;
+    if let Some(path) = &args.init {
+        input.check_start(path)?;
+    }
     let bar = Bar::new("fitting");
     let fitted = ml.fit_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));
     drop(bar);

@@ -9,6 +9,9 @@ use lvm_core::selection::Criterion;
 /// Components, variables or rows shown at most.
 const SHOWN: usize = 30;
 
+/// A number of a candidate that not every table has.
+type Column = fn(&CandidateReport) -> Option<f64>;
+
 /// `lvm fit`.
 pub(crate) fn fit(report: &FitReport) -> String {
     let mut text = format!("{}\n", title(&report.parameters, report.table.d));
@@ -35,8 +38,7 @@ pub(crate) fn select(report: &SelectReport) -> String {
         header.push("covariance".to_owned());
     }
     header.extend(["log-likelihood", "parameters", "BIC", "AIC"].map(str::to_owned));
-    let extra: [(&str, fn(&CandidateReport) -> Option<f64>); 3] =
-        [("ICL", |c| c.icl), ("evidence", |c| c.laplace_evidence), ("held out", |c| c.held_out)];
+    let extra: [(&str, Column); 3] = [("ICL", |c| c.icl), ("evidence", |c| c.laplace_evidence), ("held out", |c| c.held_out)];
     let extra: Vec<_> = extra.into_iter().filter(|(_, value)| report.candidates.iter().any(|c| value(c).is_some())).collect();
     header.extend(extra.iter().map(|(name, _)| (*name).to_owned()));
     header.push("status".to_owned());
@@ -52,7 +54,8 @@ pub(crate) fn select(report: &SelectReport) -> String {
             _ => shown(value(c)),
         }));
         cells.push(match (&c.status, &c.error) {
-            (Some(status), _) => status_name(*status).to_owned(),
+            (Some(status), None) => status_name(*status).to_owned(),
+            (Some(_), Some(_)) => "left aside".to_owned(),
             (None, _) => "failed".to_owned(),
         });
         cells
@@ -60,13 +63,23 @@ pub(crate) fn select(report: &SelectReport) -> String {
     let rows: Vec<Vec<String>> = report.candidates.iter().enumerate().map(row).collect();
     let mut text = format!("{}, best by {}\n\n", count(report.candidates.len(), "candidate"), criterion_name(report.criterion));
     text += &grid(&header, &rows);
+    text += &left_aside(report);
+    text + "\n" + &fit(&report.winner)
+}
+
+/// Why candidates could not win, each reason once.
+fn left_aside(report: &SelectReport) -> String {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
     for c in &report.candidates {
-        if let Some(error) = &c.error {
-            let covariance = c.covariance.as_ref().map_or(String::new(), |covariance| format!(", {covariance}"));
-            text += &format!("{} = {}{covariance} failed: {error}\n", size_name(report.winner.model), c.size);
+        let Some(error) = &c.error else { continue };
+        let name = [Some(c.size.to_string()), c.covariance.clone()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        match reasons.iter_mut().find(|(reason, _)| reason == error) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((error, vec![name])),
         }
     }
-    text + "\n" + &fit(&report.winner)
+    let symbol = size_name(report.winner.model);
+    reasons.iter().map(|(reason, names)| format!("{symbol} = {}: {reason}\n", names.join(", "))).collect()
 }
 
 /// `lvm score`.

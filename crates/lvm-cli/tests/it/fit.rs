@@ -96,6 +96,24 @@ fn a_warm_start_goes_on_where_the_file_left_off() {
 }
 
 #[test]
+fn a_warm_start_takes_size_shape_and_columns_from_its_model() {
+    let folder = iris();
+    for (name, line) in
+        [("g", "gmm iris.csv -k 2 --covariance tied"), ("p", "ppca iris.csv -q 2 --method em"), ("f", "fa iris.csv -q 1 --method em")]
+    {
+        folder.fine(&format!("fit {line} --tol 0 --max-iter 9 -o {name}.lvm"));
+        let bare = line.replace("-k 2 --covariance tied", "");
+        let warm = folder.json(&format!("fit {bare} --init {name}.lvm --tol 0 --max-iter 3"));
+        let cold = folder.json(&format!("info {name}.lvm"));
+        // EM goes on uphill from where it was.
+        assert!(list(&warm["trace"])[0] >= *list(&cold["trace"]).last().unwrap() - 1e-12, "{line}");
+        let turned = "--columns Petal.Width,Petal.Length,Sepal.Width,Sepal.Length";
+        folder.refused(&format!("fit {bare} --init {name}.lvm {turned}"), 1, &["--columns Sepal.Length,Sepal.Width", name]);
+    }
+    assert_eq!(folder.json("fit gmm iris.csv --init g.lvm")["parameters"]["covariance_type"], "tied");
+}
+
+#[test]
 fn text_columns_are_left_out_by_name() {
     let rows = matrix(&reference("ppca_iris_2")["data"]["rows"]);
     let mut text = "length,width,species\n".to_owned();
