@@ -231,22 +231,16 @@ mod tests {
             let (mean, s) = naive(&x, &w);
             let m = moments(&Rows::new(&x).weighted(w.view()).unwrap()).unwrap();
             let (_, mean_again, variances) = mean_and_variances(&Rows::new(&x).weighted(w.view()).unwrap()).unwrap();
+            // the twin's mean is off by up to n ε of itself, and with it every value it centres
+            let off = |j: usize| rows as f64 * f64::EPSILON * mean[j].abs();
+            let sd = |j: usize| s[[j, j]].sqrt();
             for j in 0..4 {
-                // a few roundings of sums of n terms, each relative to the column's own size
-                let scale = mean[j].abs() + s[[j, j]].sqrt();
-                assert!((m.mean[j] - mean[j]).abs() <= 1e-14 * scale);
-                assert!((mean_again[j] - mean[j]).abs() <= 1e-14 * scale);
-                assert!((variances[j] - s[[j, j]]).abs() <= 1e-12 * s[[j, j]] + 1e-30 * mean[j] * mean[j], "{rows} {j}");
+                assert!((m.mean[j] - mean[j]).abs() <= off(j) + 1e-14 * sd(j));
+                assert!((mean_again[j] - mean[j]).abs() <= off(j) + 1e-14 * sd(j));
                 for k in 0..4 {
-                    // 1e8 * eps is what rounding the naive mean of the last column does to its centred values
-                    let tolerance = 1e-12 * (s[[j, j]] * s[[k, k]]).sqrt()
-                        + 3e-8 * f64::from(u8::from(j == 3 || k == 3)) * (s[[j, j]] * s[[k, k]]).sqrt();
-                    assert!(
-                        (m.covariance[[j, k]] - s[[j, k]]).abs() <= tolerance + 1e-30,
-                        "{rows} {j} {k}: {} {}",
-                        m.covariance[[j, k]],
-                        s[[j, k]]
-                    );
+                    let tolerance = 1e-12 * sd(j) * sd(k) + off(j) * sd(k) + sd(j) * off(k) + off(j) * off(k);
+                    assert!((m.covariance[[j, k]] - s[[j, k]]).abs() <= tolerance, "{rows} {j} {k}");
+                    assert!(j != k || (variances[j] - s[[j, j]]).abs() <= tolerance, "{rows} {j}");
                 }
             }
             assert_eq!(m.covariance[[2, 2]], 0.0);

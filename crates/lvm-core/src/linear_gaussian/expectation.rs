@@ -182,6 +182,7 @@ impl Expectations {
         }
         // invariant: both buffers were given their sizes above; rows without a missing entry hold zeros
         let mask = ArrayView2::from_shape((b, d).f(), &self.scratch.mask[..]).expect("mask");
+        // invariant: as above
         let moments = ArrayView2::from_shape((b, packed), &self.scratch.moments[..]).expect("moments");
         linalg::add_matmul(1.0, mask.t(), moments, self.partial.view_mut());
     }

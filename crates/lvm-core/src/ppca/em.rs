@@ -175,7 +175,7 @@ impl Run<'_> {
     }
 
     /// The expectations under the state's model, and the objective.
-    fn expect(&self, state: &mut State, data: &dyn RowSource) -> Result<f64> {
+    fn evaluate(&self, state: &mut State, data: &dyn RowSource) -> Result<f64> {
         match self.complete {
             Some(complete) => complete.objective(&state.model),
             None => {
@@ -219,7 +219,7 @@ impl Algorithm<dyn RowSource + '_> for Run<'_> {
 
     fn init(&self, data: &(dyn RowSource + '_), seed: u64) -> Result<State> {
         let mut state = State { model: self.start(data, seed)?, expectations: None, floored: false };
-        self.expect(&mut state, data)?;
+        self.evaluate(&mut state, data)?;
         Ok(state)
     }
 
@@ -237,7 +237,7 @@ impl Algorithm<dyn RowSource + '_> for Run<'_> {
             }
         }
         state.model = Ppca::new(mean, axes, noise)?;
-        let objective = self.expect(state, data)?;
+        let objective = self.evaluate(state, data)?;
         Ok(Step { objective, converged: false, repairs })
     }
 
