@@ -46,11 +46,17 @@ pub fn table(layout: Layout, n: usize, d: usize, k: usize) -> Array2<f64> {
     x
 }
 
-/// K rows as means, the covariance of the table for every component, equal weights.
+/// Averages of a few random rows as means (one row alone would collapse among many columns), the covariance of the table for every component, equal weights.
 pub fn start(x: &Array2<f64>, k: usize, covariance: CovarianceType) -> GaussianMixture {
     let (n, d) = x.dim();
     let mut rng = stream(8, Purpose::Sample, 0);
-    let rows: Vec<usize> = (0..k).map(|_| rng.random_range(0..n)).collect();
+    let averaged = 1 + d / 16;
+    let mut means = Array2::zeros((k, d));
+    for mut row in means.outer_iter_mut() {
+        for _ in 0..averaged {
+            row.scaled_add(1.0 / averaged as f64, &x.row(rng.random_range(0..n)));
+        }
+    }
     let sample = x.select(Axis(0), &(0..n).step_by((n / 5000).max(1)).collect::<Vec<_>>());
     // invariant: tables of benchmarks have rows
     let mean = sample.mean_axis(Axis(0)).expect("rows");
@@ -65,5 +71,5 @@ pub fn start(x: &Array2<f64>, k: usize, covariance: CovarianceType) -> GaussianM
     };
     let weights = Array1::from_elem(k, 1.0 / k as f64);
     // invariant: a covariance of many distinct rows is positive definite
-    GaussianMixture::new(weights, x.select(Axis(0), &rows), covariances).expect("valid start")
+    GaussianMixture::new(weights, means, covariances).expect("valid start")
 }
