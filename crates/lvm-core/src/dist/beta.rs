@@ -1,6 +1,6 @@
 use super::{Univariate, invert, log_gamma_draw, positive, x_log_y};
 use crate::error::Result;
-use crate::special::{betainc, digamma, lbeta, lgamma_bregman, log_beta_kernel, sigmoid, trigamma};
+use crate::special::{betainc, deviance, digamma, lbeta, lgamma_bregman_rest, log_beta_kernel, sigmoid, trigamma};
 use rand::Rng;
 
 /// Beta(a, b): p(x) = xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b), 0 ≤ x ≤ 1.
@@ -60,9 +60,17 @@ impl Beta {
         trigamma(self.a) + trigamma(self.b)
     }
 
-    /// KL(self ‖ p): the Bregman divergence of log B.
+    /// KL(self ‖ p), the Bregman divergence of log B, accurate also for p near self.
     pub fn kl(&self, p: &Self) -> f64 {
-        lgamma_bregman(p.a, self.a) + lgamma_bregman(p.b, self.b) - lgamma_bregman(p.a + p.b, self.a + self.b)
+        // with n = a + b: the deviances of a_p from n_p a/n and b_p from n_p b/n, and what Stirling leaves of the divergences of log Γ
+        let (n, n_p) = (self.a + self.b, p.a + p.b);
+        let (step_a, step_b) = (p.a - self.a, p.b - self.b);
+        let d = step_a * (self.b / n) - step_b * (self.a / n);
+        deviance(p.a, n_p * (self.a / n), d)
+            + deviance(p.b, n_p * (self.b / n), -d)
+            + lgamma_bregman_rest(p.a, self.a, step_a)
+            + lgamma_bregman_rest(p.b, self.b, step_b)
+            - lgamma_bregman_rest(n_p, n, step_a + step_b)
     }
 }
 

@@ -1,6 +1,6 @@
 use super::{log_gamma_draw, positive, same_length, x_log_y};
 use crate::error::{Error, Result};
-use crate::special::{deviance, digamma, lgamma, lgamma_bregman, stirling_error};
+use crate::special::{deviance, digamma, lgamma, lgamma_bregman_rest, stirling_error};
 use ndarray::{Array1, ArrayView1};
 use rand::Rng;
 use std::f64::consts::PI;
@@ -98,7 +98,12 @@ impl Dirichlet {
     /// If the numbers of categories differ.
     pub fn kl(&self, p: &Self) -> Result<f64> {
         same_length("concentrations of p", self.alpha.len(), p.alpha.len())?;
-        let each: f64 = self.alpha.iter().zip(&p.alpha).map(|(a, b)| lgamma_bregman(*b, *a)).sum();
-        Ok(each - lgamma_bregman(p.total, self.total))
+        // the deviances of α_pk from A_p α_k/A, and what Stirling leaves of the divergences of log Γ
+        let growth: f64 = self.alpha.iter().zip(&p.alpha).map(|(a, b)| b - a).sum();
+        let term = |(a, b): (&f64, &f64)| {
+            let share = a / self.total;
+            deviance(*b, p.total * share, (b - a) - growth * share) + lgamma_bregman_rest(*b, *a, b - a)
+        };
+        Ok(self.alpha.iter().zip(&p.alpha).map(term).sum::<f64>() - lgamma_bregman_rest(p.total, self.total, growth))
     }
 }

@@ -1,6 +1,6 @@
 use super::{Univariate, invert, log_gamma_draw, positive};
 use crate::error::Result;
-use crate::special::{digamma, gammainc_lower, lgamma, lgamma_bregman, log_gamma_kernel, log1p_minus, trigamma};
+use crate::special::{deviance, digamma, gammainc_lower, lgamma, lgamma_bregman_rest, log_gamma_kernel, trigamma};
 use rand::Rng;
 
 /// Gamma(a, b) with shape a and rate b: p(x) = bᵃ xᵃ⁻¹ e^{−bx} / Γ(a), x > 0.
@@ -64,11 +64,12 @@ impl Gamma {
         self.shape - self.rate.ln() + lgamma(self.shape) + (1.0 - self.shape) * digamma(self.shape)
     }
 
-    /// KL(self ‖ p), from the Bregman divergences of log Γ and −log, so accurate also for p near self.
+    /// KL(self ‖ p) = log Γ(a_p)/Γ(a) + (a − a_p) ψ(a) + a_p log(b/b_p) + a (b_p/b − 1), accurate also for p near self.
     pub fn kl(&self, p: &Self) -> f64 {
-        // with r = b_p/b:  log Γ(a_p) − log Γ(a) − ψ(a)(a_p − a) + a (r − 1 − log r) + (a − a_p) log r
-        let u = (p.rate - self.rate) / self.rate;
-        lgamma_bregman(p.shape, self.shape) - self.shape * log1p_minus(u) + (self.shape - p.shape) * u.ln_1p()
+        // the deviance of a_p from a b_p/b, and what Stirling leaves of the divergence of log Γ
+        let step = p.shape - self.shape;
+        let d = step - self.shape * ((p.rate - self.rate) / self.rate);
+        deviance(p.shape, self.shape * (p.rate / self.rate), d) + lgamma_bregman_rest(p.shape, self.shape, step)
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{mahalanobis, positive_definite, same_length, standard_normal};
 use crate::error::Result;
 use crate::linalg;
-use crate::special::{HALF_LOG_2PI, log1p_minus};
+use crate::special::{HALF_LOG_2PI, deviance};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand::Rng;
 
@@ -105,7 +105,6 @@ pub(super) fn relative_excess(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) ->
     let mut m = a.to_owned();
     linalg::solve_lower(b, m.view_mut());
     let (_, s, _) = linalg::svd(m.view())?;
-    let u = s.mapv(|s| (s - 1.0) * (s + 1.0));
-    let log_det = linalg::log_det(a) - linalg::log_det(b);
-    Ok((-u.iter().map(|u| log1p_minus(*u)).sum::<f64>(), log_det))
+    let excess = s.iter().map(|s| deviance(1.0, s * s, -(s - 1.0) * (s + 1.0))).sum();
+    Ok((excess, linalg::log_det(a) - linalg::log_det(b)))
 }

@@ -1,6 +1,6 @@
-use super::{Univariate, finite, positive, standard_normal};
+use super::{Univariate, finite, log_ratio, positive, standard_normal};
 use crate::error::Result;
-use crate::special::{HALF_LOG_2PI, log1p_minus, norm_cdf, norm_quantile};
+use crate::special::{HALF_LOG_2PI, deviance, log1p_minus, norm_cdf, norm_quantile};
 use rand::Rng;
 
 /// N(μ, σ²): p(x) = exp(−(x − μ)²/(2σ²)) / (σ √(2π)).
@@ -50,7 +50,7 @@ impl Normal {
     /// KL(self ‖ p) = ½ (r − 1 − log r) + (μ − μ_p)²/(2σ_p²), r = σ²/σ_p².
     pub fn kl(&self, p: &Self) -> f64 {
         let z = (self.mean - p.mean) / p.sd;
-        -0.5 * log1p_minus(self.excess_variance(p)) + 0.5 * z * z
+        0.5 * (self.variance_deviance(p) + z * z)
     }
 
     /// The Rényi divergence D_α(self ‖ p) for α > 0; the Kullback–Leibler divergence at α = 1; +∞ where the integral diverges.
@@ -67,7 +67,7 @@ impl Normal {
             return f64::INFINITY;
         }
         let z = (self.mean - p.mean) / p.sd;
-        -0.5 * log1p_minus(u) - log1p_minus(w) / (2.0 * (alpha - 1.0)) + alpha * z * z / (2.0 * (1.0 + w))
+        0.5 * self.variance_deviance(p) - log1p_minus(w) / (2.0 * (alpha - 1.0)) + alpha * z * z / (2.0 * (1.0 + w))
     }
 
     /// The Wasserstein-2 distance √((μ − μ_p)² + (σ − σ_p)²).
@@ -78,6 +78,17 @@ impl Normal {
     /// σ²/σ_p² − 1 without cancellation.
     fn excess_variance(&self, p: &Self) -> f64 {
         (self.sd - p.sd) / p.sd * ((self.sd + p.sd) / p.sd)
+    }
+
+    /// r − 1 − log r for r = σ²/σ_p².
+    fn variance_deviance(&self, p: &Self) -> f64 {
+        let ratio = self.sd / p.sd;
+        // far below 1 nothing cancels, and the square could underflow
+        if ratio < 0.1 {
+            ratio * ratio - 1.0 - 2.0 * log_ratio(self.sd, p.sd)
+        } else {
+            deviance(1.0, ratio * ratio, -self.excess_variance(p))
+        }
     }
 }
 

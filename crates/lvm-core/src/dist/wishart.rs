@@ -104,7 +104,8 @@ impl Wishart {
     /// If the dimensions differ or a decomposition fails.
     pub fn kl(&self, p: &Self) -> Result<f64> {
         same_length("dimension of p", self.dim(), p.dim())?;
-        let gammas: f64 = (0..self.dim()).map(|j| lgamma_bregman(0.5 * (p.df - j as f64), 0.5 * (self.df - j as f64))).sum();
+        let gammas: f64 =
+            (0..self.dim()).map(|j| lgamma_bregman(0.5 * (p.df - j as f64), 0.5 * (self.df - j as f64), 0.5 * (p.df - self.df))).sum();
         // λ the eigenvalues of V_p⁻¹ V:  ν/2 Σ (λ − 1 − log λ) + (ν − ν_p)/2 Σ log λ
         let (excess, log_det) = relative_excess(self.cholesky.view(), p.cholesky.view())?;
         Ok(gammas + 0.5 * self.df * excess + 0.5 * (self.df - p.df) * log_det)

@@ -15,6 +15,7 @@ pub mod ppca;
 pub mod real;
 pub mod refusals;
 pub mod shared;
+pub mod special;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
 pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
