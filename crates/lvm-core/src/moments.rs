@@ -80,11 +80,7 @@ enum Second {
 fn pass(data: &dyn RowSource, centre: &Array1<f64>, second: Second) -> Result<Sums> {
     let d = data.n_cols();
     let columns = if second == Second::Covariance { d } else { 1 };
-    let mut plan = Plan::new(d, 8 * d * columns);
-    if second == Second::Covariance {
-        // an update of rank 64 would wait for the memory that holds the scatter; one of rank 512 does not
-        plan.block_rows = plan.block_rows.max(512);
-    }
+    let plan = Plan::new(d, 8 * d * columns);
     let mut sums = sweep(
         data,
         plan,

@@ -71,8 +71,40 @@ impl Element for f64 {
 }
 
 fn read_array<E: Element>(x: &ArrayRef<E, Ix2>, start: usize, mut out: ArrayViewMut2<'_, f64>) {
-    let rows = out.nrows();
-    out.zip_mut_with(&x.slice_axis(Axis(0), Slice::from(start..start + rows)), |o, &v| *o = v.widen());
+    let (rows, cols) = out.dim();
+    let source = x.slice_axis(Axis(0), Slice::from(start..start + rows));
+    let mut columns = out.view_mut().reversed_axes();
+    match (source.to_slice(), columns.as_slice_mut()) {
+        (Some(source), Some(columns)) => transpose(source, cols, columns, rows),
+        _ => out.zip_mut_with(&source, |o, &v| *o = v.widen()),
+    }
+}
+
+/// Row-major (rows, cols) to column-major, eight by eight: every cache line is met once on either side.
+fn transpose<E: Element>(source: &[E], cols: usize, columns: &mut [f64], rows: usize) {
+    const SIDE: usize = 8;
+    let (whole_rows, whole_cols) = (rows - rows % SIDE, cols - cols % SIDE);
+    for j in (0..whole_cols).step_by(SIDE) {
+        for i in (0..whole_rows).step_by(SIDE) {
+            let lines: [&[E; SIDE]; SIDE] = std::array::from_fn(|r| {
+                // invariant: eight numbers were cut out
+                source[(i + r) * cols + j..][..SIDE].try_into().expect("eight numbers")
+            });
+            for c in 0..SIDE {
+                let out = &mut columns[(j + c) * rows + i..][..SIDE];
+                for r in 0..SIDE {
+                    out[r] = lines[r][c].widen();
+                }
+            }
+        }
+    }
+    for (i, line) in source.chunks_exact(cols).enumerate() {
+        // the last columns of all rows, and the last rows whole
+        let first = if i < whole_rows { whole_cols } else { 0 };
+        for (j, v) in line.iter().enumerate().skip(first) {
+            columns[j * rows + i] = v.widen();
+        }
+    }
 }
 
 impl<E: Element, S: Data<Elem = E> + Sync> RowSource for ArrayBase<S, Ix2> {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::table::{ReadOptions, Table};
-use crate::{delimited, numpy};
+use crate::{delimited, idx, matrix_market, numpy};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
@@ -37,6 +37,8 @@ enum Format {
     Npz,
     Gzip,
     Npy,
+    MatrixMarket,
+    Idx,
     Text,
     Unsupported(&'static str),
 }
@@ -46,6 +48,8 @@ fn format(start: &[u8]) -> Format {
         s if s.starts_with(numpy::ZIP_MAGIC) => Format::Npz,
         s if s.starts_with(b"\x1f\x8b") => Format::Gzip,
         s if s.starts_with(numpy::MAGIC) => Format::Npy,
+        s if s.starts_with(matrix_market::MAGIC) => Format::MatrixMarket,
+        s if idx::is_idx(s) => Format::Idx,
         s if s.starts_with(b"PAR1") => Format::Unsupported("a Parquet file"),
         s if s.starts_with(b"\x89HDF") => Format::Unsupported("an HDF5 file"),
         s if s.starts_with(b"\xd0\xcf\x11\xe0") => Format::Unsupported("an old Excel file"),
@@ -66,6 +70,8 @@ fn stream(path: &Path, mut input: impl BufRead, options: &ReadOptions) -> Result
     let input = Cursor::new(start).chain(input);
     match format {
         Format::Npy => numpy::read(path, input, options),
+        Format::MatrixMarket => matrix_market::read(path, input, options),
+        Format::Idx => idx::read(path, input, options),
         Format::Text => delimited::read(path, input, options),
         Format::Npz => Err(Error::format(path, "a compressed .npz file: unpack it first")),
         Format::Gzip => Err(Error::format(path, "it is compressed twice: unpack it first")),

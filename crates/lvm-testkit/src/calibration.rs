@@ -59,7 +59,10 @@ where
             if mean.abs() > 6.5 * error {
                 return Err(broken(
                     LAW,
-                    format!("statistic {t} times column {j} (0: one): average {mean:.3e} is {:.1} standard errors from zero", mean.abs() / error),
+                    format!(
+                        "statistic {t} times column {j} (0: one): average {mean:.3e} is {:.1} standard errors from zero",
+                        mean.abs() / error
+                    ),
                 ));
             }
         }

@@ -21,8 +21,8 @@ pub fn bayes_identity<M: Infer + Evidence>(model: &M, x: &dyn RowSource, rng: &m
     for (from, z) in [("posterior draw", posterior.sample(rng)), ("prior draw", model.sample_z(x.n_rows(), rng))] {
         let joint = model.log_joint(x, &z).map_err(raised(LAW))?;
         let conditional = posterior.log_prob(&z).map_err(raised(LAW))?;
-        let scale = 1.0
-            + joint.iter().chain(&conditional).chain(&evidence).fold(0.0_f64, |m, v| if v.is_finite() { m.max(v.abs()) } else { m });
+        let scale =
+            1.0 + joint.iter().chain(&conditional).chain(&evidence).fold(0.0_f64, |m, v| if v.is_finite() { m.max(v.abs()) } else { m });
         // a component of zero posterior probability has −∞ on both sides
         let difference = joint.iter().zip(&conditional).zip(&evidence).map(|((j, c), e)| if j == c { 0.0 * e } else { j - c - e });
         compare(LAW, from, difference, vec![0.0; x.n_rows()], |_, _| unit * scale)?;
@@ -96,11 +96,7 @@ pub fn draws_agree_with_evidence<M: Evidence>(model: &M, centre: f64, half_width
         worst = worst.max((below - cdf).abs());
     }
     let limit = ((2.0_f64 / 1e-9).ln() / (2.0 * n as f64)).sqrt() + 1e-4;
-    if worst <= limit {
-        Ok(())
-    } else {
-        Err(broken(LAW, format!("distribution functions differ by {worst:.4}, limit {limit:.4}")))
-    }
+    if worst <= limit { Ok(()) } else { Err(broken(LAW, format!("distribution functions differ by {worst:.4}, limit {limit:.4}"))) }
 }
 
 /// What is asked of a model is not changed: log p(x, z) of one row does not depend on the other rows, nor log p(x).

@@ -39,10 +39,15 @@ fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
 }
 
 fn column(x: &dyn RowSource) -> Result<Array1<f64>> {
-    let out = map_rows(x, 1, || (), |(), block, mut out| {
-        out.column_mut(0).assign(&block.x().column(0));
-        Ok(())
-    })?;
+    let out = map_rows(
+        x,
+        1,
+        || (),
+        |(), block, mut out| {
+            out.column_mut(0).assign(&block.x().column(0));
+            Ok(())
+        },
+    )?;
     Ok(out.column(0).to_owned())
 }
 

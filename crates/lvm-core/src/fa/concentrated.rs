@@ -61,15 +61,15 @@ impl<'a> Concentrated<'a> {
         let d = psi.len();
         let x = psi.mapv(f64::ln);
         let half = psi.mapv(|psi| 1.0 / psi.sqrt());
-        let mut a = self.sample.c.clone();
-        a *= &half;
-        a *= &half.view().insert_axis(Axis(1));
         let (theta, u) = match &self.root {
             Some(root) => {
                 let graded = psi.iter().zip(&self.sample.variance).any(|(psi, v)| *psi < GRADED * v);
-                if graded { jacobi::right_singular(&(root * &half)) } else { linalg::eigh(a.view())? }
+                match graded {
+                    true => jacobi::right_singular(&(root * &half)),
+                    false => linalg::eigh((&self.sample.c * &half * &half.view().insert_axis(Axis(1))).view())?,
+                }
             }
-            None => krylov::leading(&a, self.factors, warm.map(|p| &p.u), accuracy)?,
+            None => krylov::leading(&self.sample.c, &half, self.factors, warm.map(|p| &p.u), accuracy)?,
         };
         let active = theta.iter().take(self.factors).take_while(|t| **t > 1.0).count();
         let leading: f64 = theta.iter().take(active).map(|t| 1.0 + t.ln()).sum();
@@ -81,10 +81,11 @@ impl<'a> Concentrated<'a> {
             let misfit = theta.slice_axis(Axis(0), Slice::from(active..)).mapv(|t| 1.0 - t);
             gradient = squares.dot(&misfit);
         } else {
-            rest = a.diag().sum() - theta.iter().take(active).sum::<f64>();
+            let diagonal = &self.sample.variance / &psi;
+            rest = diagonal.sum() - theta.iter().take(active).sum::<f64>();
             let head = u.slice_axis(Axis(1), Slice::from(..active)).mapv(|u| u * u);
             let lift = theta.slice_axis(Axis(0), Slice::from(..active)).mapv(|t| t - 1.0);
-            gradient = 1.0 - &a.diag() + head.dot(&lift);
+            gradient = 1.0 - &diagonal + head.dot(&lift);
         }
         let value = x.sum() + leading + rest;
         Ok(Point { psi, x, value, gradient, active, theta, u })

@@ -13,16 +13,29 @@ const DEPTH: usize = 3;
 /// Restarts at most.
 const RESTARTS: usize = 300;
 
-/// The `q` largest eigenvalues (descending) and their eigenvectors (D, q + guard as far as D allows) of symmetric A.
+/// The `q` largest eigenvalues (descending) and their eigenvectors (D, q + guard as far as D allows) of A = diag(s) C diag(s), which is
+/// not formed.
 ///
 /// Stops when ‖A u − θ u‖ ≤ `accuracy` θ for all q pairs. Deterministic: without `warm` the start is a fixed random block.
 /// Values beyond the q-th are dropped; the vectors returned keep the guard columns, which make the next warm start better.
-pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, accuracy: f64) -> Result<(Array1<f64>, Array2<f64>)> {
-    let d = a.nrows();
+pub(super) fn leading(
+    c: &Array2<f64>,
+    s: &Array1<f64>,
+    q: usize,
+    warm: Option<&Array2<f64>>,
+    accuracy: f64,
+) -> Result<(Array1<f64>, Array2<f64>)> {
+    let d = c.nrows();
+    let s = s.view().insert_axis(Axis(1));
+    let apply = |x: &Array2<f64>| linalg::matmul(c.view(), (x * &s).view()) * &s;
+    let all = || -> Result<(Array1<f64>, Array2<f64>)> {
+        let (values, vectors) = linalg::eigh((c * &s * &s.t()).view())?;
+        let width = (q + GUARD).min(d);
+        Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned()))
+    };
     let width = (q + GUARD).min(d);
     if (DEPTH + 1) * width >= d {
-        let (values, vectors) = linalg::eigh(a.view())?;
-        return Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned()));
+        return all();
     }
     let mut block = match warm {
         Some(u) if u.ncols() == width => u.clone(),
@@ -33,7 +46,7 @@ pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, acc
         let mut basis = orthonormal(&block)?;
         let mut last = basis.clone();
         for _ in 0..DEPTH {
-            let mut next = linalg::matmul(a.view(), last.view());
+            let mut next = apply(&last);
             for _ in 0..2 {
                 let overlap = linalg::matmul(basis.t(), next.view());
                 linalg::add_matmul(-1.0, basis.view(), overlap.view(), next.view_mut());
@@ -42,7 +55,7 @@ pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, acc
             basis = concatenate(Axis(1), &[basis.view(), last.view()]).map_err(|_| broken())?;
         }
         let basis = orthonormal(&basis)?;
-        let image = linalg::matmul(a.view(), basis.view());
+        let image = apply(&basis);
         let (values, rotation) = linalg::eigh(linalg::matmul(basis.t(), image.view()).view())?;
         let rotation = rotation.slice_axis(Axis(1), Slice::from(..width));
         block = linalg::matmul(basis.view(), rotation);
@@ -58,8 +71,7 @@ pub(super) fn leading(a: &Array2<f64>, q: usize, warm: Option<&Array2<f64>>, acc
         }
     }
     // A cluster of eigenvalues across the cut converges too slowly: all of them, then.
-    let (values, vectors) = linalg::eigh(a.view())?;
-    Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned()))
+    all()
 }
 
 fn broken() -> crate::Error {

@@ -18,7 +18,7 @@ const MEMORY: usize = 12;
 /// Longest step of one log ψ_j.
 const LONGEST: f64 = 2.0;
 /// Below this share of the variance a uniqueness may go to its floor in one step.
-const NEAR_FLOOR: f64 = 0.1;
+const NEAR_FLOOR: f64 = 0.03;
 /// Halvings of a step at most.
 const HALVINGS: usize = 30;
 /// A search that finds no better point has converged to rounding if the gradient is below this.
@@ -53,7 +53,7 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
         let floor = &f.sample.variance * self.floor;
         let mut psi = self.start.clone();
         ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
-        let point = f.at(psi, None, 1e-6)?;
+        let point = f.at(psi, None, 1e-4)?;
         Ok(State { point, floor, factors: f.factors, pairs: VecDeque::new(), settled: false })
     }
 
@@ -86,7 +86,7 @@ impl State {
 
     /// A positive definite model of the Hessian of the free variables, factored, with its exact diagonal where that is known.
     fn curvature(&self, free: &[usize]) -> Result<(Array2<f64>, Option<Array1<f64>>)> {
-        let of_free = |h: Array2<f64>| h.select(Axis(0), free).select(Axis(1), free);
+        let of_free = |h: Array2<f64>| if free.len() == h.nrows() { h } else { h.select(Axis(0), free).select(Axis(1), free) };
         let mut exact = None;
         if self.point.is_full() {
             let h = of_free(self.point.hessian());
@@ -95,9 +95,10 @@ impl State {
                 return Ok((lower, exact));
             }
         }
-        // Far from the optimum the Hessian can be indefinite; the Fisher information never is (Schur's product theorem).
+        // Far from the optimum the Hessian can be indefinite; the Fisher information never is (Schur's product theorem). Where ψ_j is
+        // small F is about linear in it and has the second derivative ∂F/∂x_j in x_j, which the Fisher information lacks.
         let mut fisher = of_free(self.point.fisher());
-        fisher.diag_mut().mapv_inplace(|v| v + 1e-8);
+        fisher.diag_mut().zip_mut_with(&self.point.gradient.select(Axis(0), free), |v, g| *v += g.abs() + 1e-12);
         let lower = linalg::cholesky(fisher.view()).map_err(|e| e.of("Fisher information of the uniquenesses"))?;
         Ok((lower, exact))
     }
@@ -142,11 +143,13 @@ impl QuasiNewton {
             .enumerate()
             .map(|(i, &j)| {
                 let psi = state.point.psi[j];
-                let straight = exact.as_ref().map_or(d[i] < -0.5, |h| h[i] <= 2.0 * g[i]);
+                let straight = exact.as_ref().is_some_and(|h| h[i] <= 2.0 * g[i]);
                 psi > state.floor[j] && psi < NEAR_FLOOR * f.sample.variance[j] && g[i] > 0.0 && straight
             })
             .collect();
-        d.mapv_inplace(|v| v.clamp(-LONGEST, LONGEST));
+        let longest = d.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        let clipped = d.mapv(|v| v.clamp(-LONGEST, LONGEST));
+        d = if clipped.dot(&g) < 0.25 * d.dot(&g) / longest.max(1.0) { clipped } else { d * (LONGEST / longest.max(LONGEST)) };
         if jump.contains(&true) && self.search(state, f, &free, &d, &jump, 1)? {
             return Ok(());
         }
@@ -171,9 +174,10 @@ impl QuasiNewton {
     ) -> Result<bool> {
         let old = &state.point;
         let largest = state.largest(free);
-        // what rounding makes of F
-        let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64);
-        let accuracy = (1e-3 * largest).clamp(1e-12, 1e-6);
+        let accuracy = (1e-3 * largest).clamp(1e-12, 1e-4);
+        // what rounding makes of F, and inexact eigenpairs: their error enters it squared
+        let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
+        let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64) + inexact;
         let mut alpha = 1.0;
         for _ in 0..tries {
             let mut psi = old.psi.clone();

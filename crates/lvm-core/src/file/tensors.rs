@@ -47,6 +47,7 @@ impl Tensors {
         Array::from_shape_vec(shape, values).map_err(|_| axes())
     }
 
+    #[cfg(test)]
     pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

@@ -19,6 +19,7 @@
 
 use crate::error::Result;
 use crate::gmm::columns::Columns;
+use crate::gmm::prepared::Whitening;
 use crate::linalg;
 use ndarray::{Array1, Array2, ArrayView2};
 
@@ -58,7 +59,7 @@ impl Floor {
 
     /// Raises a matrix; whether that was needed.
     pub(crate) fn raise(&self, sigma: &mut Array2<f64>) -> Result<bool> {
-        if self.certified(sigma.view()) {
+        if linalg::cholesky(sigma.view()).is_ok_and(|l| self.certified(linalg::inverse_lower(l.view()).view())) {
             return Ok(false);
         }
         let scale = self.reference.mapv(f64::sqrt);
@@ -84,10 +85,17 @@ impl Floor {
         }
     }
 
-    /// Whether λ_min ≥ τ follows from λ_min ≥ 1 / tr(S⁻¹), without an eigen-decomposition: tr(S⁻¹) = Σ_ij r_j (L⁻¹)²_ij.
-    fn certified(&self, sigma: ArrayView2<'_, f64>) -> bool {
-        let Ok(l) = linalg::cholesky(sigma) else { return false };
-        let inverse = linalg::inverse_lower(l.view());
+    /// Whether λ_min ≥ τ is certain for every matrix, from λ_min ≥ 1 / tr(S⁻¹) and without an eigen-decomposition:
+    /// tr(S_k⁻¹) = Σ_ij r_j (L_k⁻¹)²_ij.
+    pub(crate) fn certifies(&self, whitening: &Whitening) -> bool {
+        match whitening {
+            Whitening::Full(a) => a.outer_iter().all(|a| self.certified(a)),
+            Whitening::Tied(a) => self.certified(a.view()),
+            Whitening::Diagonal(_) | Whitening::Spherical(_) => true,
+        }
+    }
+
+    fn certified(&self, inverse: ArrayView2<'_, f64>) -> bool {
         let trace: f64 = inverse.columns().into_iter().zip(&self.reference).map(|(c, r)| r * c.dot(&c)).sum();
         trace <= 1.0 / self.relative
     }

@@ -20,7 +20,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use std::num::NonZeroUsize;
 
 /// How a large decomposition is split, whatever the number of threads.
-const PARTS: Par = Par::Rayon(NonZeroUsize::new(8).expect("eight"));
+const PARTS: Par = Par::Rayon(NonZeroUsize::MIN.saturating_add(7));
 
 /// Below this many rows and columns together, splitting costs more than it saves.
 const SMALL: usize = 256;

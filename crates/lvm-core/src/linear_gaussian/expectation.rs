@@ -90,9 +90,10 @@ impl Expectations {
                 scratch: Scratch::default(),
             },
             |sums, block| {
-                let b = block.n_rows();
-                sums.scratch.moments.clear();
-                sums.scratch.moments.resize(b * packed, 0.0);
+                if block.has_missing() {
+                    sums.scratch.moments.clear();
+                    sums.scratch.moments.resize(block.n_rows() * packed, 0.0);
+                }
                 each_pattern(model, &complete, block, |pattern, rows| {
                     sums.add(model, pattern, block, rows);
                     Ok(())

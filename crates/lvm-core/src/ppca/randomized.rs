@@ -85,6 +85,7 @@ pub(super) fn spectrum(
         last = apply(data, &mean, weight, block.view())?;
         // invariant: both have d rows
         space = concatenate(Axis(1), &[space.view(), block.view()]).expect("Krylov space");
+        // invariant: as above
         image = concatenate(Axis(1), &[image.view(), last.view()]).expect("image of the Krylov space");
     }
     // Rayleigh–Ritz: eigenpairs of Qᵀ S Q

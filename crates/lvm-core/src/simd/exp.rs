@@ -1,4 +1,4 @@
-//! The exponential function, in a form that vectorises.
+//! The exponential function of numbers below zero, in a form that vectorises.
 
 use super::mul_add;
 use pulp::Simd;
@@ -24,25 +24,18 @@ const TAYLOR: [f64; 12] = [
     0.5,
 ];
 
-/// e^x, within 2 ulp; 0 below the subnormal numbers and at −∞, +∞ above 709.78; NaN gives NaN.
+/// e^x for x ≤ 0, within 2 ulp; what is below e⁻⁷⁰⁸, 3e-308, is e⁻⁷⁰⁸, also at −∞. NaN gives NaN.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(x: f64) -> f64 {
-    // e^x = 2ⁿ e^r,  n = round(x / ln 2),  |r| ≤ ½ ln 2. The clamps keep n within reach of two exponents; NaN passes through both.
-    let x = if x < -746.0 { -746.0 } else { x };
-    let x = if x > 710.0 { 710.0 } else { x };
-    let n = mul_add::<S>(x, std::f64::consts::LOG2_E, ROUND) - ROUND;
+pub(crate) fn exp_negative<S: Simd>(x: f64) -> f64 {
+    // e^x = 2ⁿ e^r,  n = round(x / ln 2),  |r| ≤ ½ ln 2. NaN passes through the comparison.
+    let x = if x < -708.0 { -708.0 } else { x };
+    // n + ROUND has n + 1023, and above it bits that the shift drops, in its low bits once 1023 is added
+    let shifted = mul_add::<S>(x, std::f64::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
     let r = mul_add::<S>(n, -LN2_LOW, mul_add::<S>(n, -LN2_HIGH, x));
     let p = TAYLOR.iter().skip(1).fold(TAYLOR[0], |p, &c| mul_add::<S>(p, r, c));
-    let series = mul_add::<S>(p * r, r, r) + 1.0;
-    // 2ⁿ in two factors: one alone can't reach the subnormal numbers
-    let half = mul_add::<S>(n, 0.5, ROUND) - ROUND;
-    series * power_of_two(half) * power_of_two(n - half)
-}
-
-/// 2ⁿ for an integer |n| ≤ 1022.
-#[inline(always)]
-fn power_of_two(n: f64) -> f64 {
-    f64::from_bits((n + (ROUND + 1023.0)).to_bits() << 52)
+    let power = f64::from_bits((shifted + 1023.0).to_bits() << 52);
+    (mul_add::<S>(p * r, r, r) + 1.0) * power
 }
 
 #[cfg(test)]
@@ -55,12 +48,12 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, _: S) {
-            self.0.iter_mut().for_each(|v| *v = super::exp::<S>(*v));
+            self.0.iter_mut().for_each(|v| *v = super::exp_negative::<S>(*v));
         }
     }
 
-    /// Distance in units of the last place of `b`; the spacing of subnormal numbers is 2⁻¹⁰⁷⁴.
-    pub(in crate::simd) fn ulps(a: f64, b: f64) -> f64 {
+    /// Distance in units of the last place of `b`.
+    fn ulps(a: f64, b: f64) -> f64 {
         if a == b {
             return 0.0;
         }
@@ -68,17 +61,12 @@ mod tests {
         (a - b).abs() / spacing
     }
 
-    fn arguments() -> Vec<f64> {
-        let mut x: Vec<f64> = (0..200_001).map(|i| -750.0 + 1459.7 * f64::from(i) / 200_000.0).collect();
-        x.extend((-60..60).flat_map(|i| [2f64.powi(i), -2f64.powi(i)]).filter(|v| *v < 709.0));
-        x.extend([0.0, -0.0, f64::MIN_POSITIVE, -745.13, -745.14, -708.4, -1e300, 709.78]);
-        x
-    }
-
     #[test]
-    fn agrees_with_the_standard_library_over_the_whole_range() {
+    fn agrees_with_the_standard_library_over_the_range() {
+        let mut x: Vec<f64> = (0..200_001).map(|i| -708.0 * f64::from(i) / 200_000.0).collect();
+        x.extend((-60..10).map(|i| -2f64.powi(i)).filter(|v| *v > -708.0));
+        x.extend([0.0, -0.0, -f64::MIN_POSITIVE]);
         for scalar in [false, true] {
-            let x = arguments();
             let mut y = x.clone();
             if scalar {
                 Map(&mut y).with_simd(Scalar)
@@ -94,10 +82,10 @@ mod tests {
 
     #[test]
     fn limits() {
-        let mut x = [f64::NEG_INFINITY, -1e4, 0.0, f64::INFINITY, 1e4, f64::NAN, -745.2, 1.0];
+        let mut x = [f64::NEG_INFINITY, -1e4, -745.2, -1e300, 0.0, f64::NAN];
         simd::run(Map(&mut x));
-        assert_eq!(x[..5], [0.0, 0.0, 1.0, f64::INFINITY, f64::INFINITY]);
+        assert!(x[..4].iter().all(|v| *v > 0.0 && *v < 1e-307));
+        assert_eq!(x[4], 1.0);
         assert!(x[5].is_nan());
-        assert_eq!(x[6], 0.0);
     }
 }

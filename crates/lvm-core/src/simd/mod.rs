@@ -7,7 +7,7 @@
 mod exp;
 mod log;
 
-pub(crate) use exp::exp;
+pub(crate) use exp::exp_negative;
 pub(crate) use log::log;
 
 use pulp::{Arch, Simd, WithSimd};

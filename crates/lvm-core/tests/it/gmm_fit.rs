@@ -182,7 +182,7 @@ fn means_that_move_far_lose_no_digits() {
     // Two clusters of sd 1 at distance 2e6 from a common starting centre: without a second sweep about the new means the variance
     // would be a difference of 1e12s, right to 1e-4.
     let base = clusters(400, 9);
-    let offset = |i: usize| if i % 2 == 0 { 2e6 } else { -2e6 };
+    let offset = |i: usize| if i.is_multiple_of(2) { 2e6 } else { -2e6 };
     let x = Array2::from_shape_fn((400, 3), |(i, j)| base[[i, j]] + offset(i));
     let start = Array2::from_shape_fn((400, 2), |(i, k)| if i % 2 == k { 1.0 } else { 0.0 });
     for covariance in CovarianceType::ALL {
@@ -196,6 +196,12 @@ fn means_that_move_far_lose_no_digits() {
                 let worst = (&c.index_axis(Axis(0), k) - &m.covariance).iter().fold(0.0_f64, |m, v| m.max(v.abs()));
                 // the centre itself is rounded at 2e6 ε = 4e-10, which enters squared and against sums that vanish
                 assert!(worst < 1e-12, "{worst:e}");
+            }
+            if let Covariances::Tied(c) = fitted.model.covariances() {
+                // clusters of equal size: the average of the two
+                let other: Vec<usize> = (0..400).filter(|i| i % 2 != k).collect();
+                let mean = 0.5 * (&m.covariance + &moments(&x.select(Axis(0), &other)).unwrap().covariance);
+                assert!((c - &mean).iter().all(|v| v.abs() < 1e-12));
             }
         }
     }

@@ -46,7 +46,7 @@ fn tables_without_an_answer() {
 #[test]
 fn settings_out_of_range() {
     let x = clusters(50, 2);
-    let field = |result: Result<_>| match result.err().expect("an error").kind() {
+    let field = |result: Result<_>| match result.expect_err("an error").kind() {
         ErrorKind::Config { field, .. } => *field,
         kind => panic!("{kind:?}"),
     };

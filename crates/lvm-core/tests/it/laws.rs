@@ -274,3 +274,42 @@ mod ppca {
         density::integrates_to_one(&ml(&x).unwrap().model, &[0.0, 0.0], 60.0, 1601).unwrap();
     }
 }
+mod fa {
+    use super::*;
+    use lvm_core::fa::{FaMl, FactorAnalysis};
+    use lvm_core::fit::Fitted;
+    use lvm_testkit::{density, estimation};
+
+    impl Numbers for FactorAnalysis {
+        fn numbers(&self) -> Vec<f64> {
+            self.mean().iter().chain(self.loadings().iter()).chain(self.noise_variances().iter()).copied().collect()
+        }
+    }
+
+    fn ml(x: &dyn RowSource) -> Result<Fitted<FactorAnalysis>> {
+        FaMl { factors: 2, ..Default::default() }.fit(x, 1)
+    }
+
+    model_laws!(ml(&table(300, 7)).unwrap().model, table(60, 7));
+    // the optimum of a smooth function from sums in another order: the gradient tolerance over the smallest curvature
+    fit_laws!(ml, table(400, 7), 1e-6);
+
+    #[test]
+    fn trace_is_monotone() {
+        estimation::trace_is_monotone(&ml(&table(400, 7)).unwrap(), 7).unwrap();
+    }
+
+    #[test]
+    fn integrates_to_one_in_two_columns() {
+        let x = table(400, 7);
+        let fitted = ml(&x).unwrap().model;
+        let two = ndarray::Slice::from(..2);
+        let model = FactorAnalysis::new(
+            fitted.mean().slice_axis(ndarray::Axis(0), two).to_owned(),
+            fitted.loadings().slice_axis(ndarray::Axis(0), two).to_owned(),
+            fitted.noise_variances().slice_axis(ndarray::Axis(0), two).to_owned(),
+        )
+        .unwrap();
+        density::integrates_to_one(&model, &[0.0, 0.0], 30.0, 2401).unwrap();
+    }
+}

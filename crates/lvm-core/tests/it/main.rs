@@ -1,4 +1,4 @@
-//! Integration tests of lvm-core: laws, golden numbers, limits and regressions.
+//! Integration tests of lvm-core, one binary.
 
 mod fa;
 mod gmm_fit;

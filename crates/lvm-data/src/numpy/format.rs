@@ -40,7 +40,8 @@ pub(crate) struct Layout {
 }
 
 impl Number {
-    fn parse(descr: &str) -> Option<Self> {
+    /// The type that NumPy describes so, such as `<f8`.
+    pub(crate) fn parse(descr: &str) -> Option<Self> {
         let (order, rest) = descr.split_at_checked(1)?;
         let (kind, size) = rest.split_at_checked(1)?;
         let size: usize = size.parse().ok()?;

@@ -6,6 +6,6 @@ mod npz;
 mod rows;
 
 pub(crate) use array::read;
-pub(crate) use format::MAGIC;
+pub(crate) use format::{MAGIC, Number};
 pub(crate) use npz::{MAGIC as ZIP_MAGIC, read as read_npz};
 pub use rows::NpyRows;

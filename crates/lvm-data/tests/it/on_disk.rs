@@ -158,3 +158,20 @@ fn nan_in_a_streamed_npy_is_named() {
     let error = sweep(&rows, Plan::new(5, 0), || Sums(Vec::new()), |_, _| Ok(())).err().unwrap();
     assert!(matches!(error.kind(), lvm_core::ErrorKind::NotANumber { row: 700, column: 2, name: Some(_) }), "{error}");
 }
+
+/// Maximum likelihood from disk is that from memory, bit for bit.
+#[test]
+fn fits_from_disk_are_those_from_memory() {
+    use lvm_core::gmm::GmmEm;
+    let folder = tempfile::tempdir().unwrap();
+    let iris = lvm_data::datasets::iris().unwrap();
+    let em = GmmEm { components: 3, ..GmmEm::default() };
+    let want = em.fit(&iris, 7).unwrap();
+    for name in ["iris.npy", "iris.csv"] {
+        let path = folder.path().join(name);
+        output::write(&path, &iris.columns, &iris.x).unwrap();
+        let found = em.fit(&open(&path, &ReadOptions::default()), 7).unwrap();
+        assert_eq!(found.model, want.model);
+        assert_eq!(found.trace, want.trace);
+    }
+}

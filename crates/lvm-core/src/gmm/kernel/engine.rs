@@ -1,7 +1,7 @@
 //! The E-step of one block of rows, tile by tile, and its sums.
 
-use super::centred::{Scaled, gathered};
-use super::gram::{Gram, LANEWISE, Sums as GramSums};
+use super::centred::{Roots, Scaled, gathered};
+use super::gram::{Gram, LANEWISE, Sums as GramSums, stride};
 use super::packed::{Packed, Shape};
 use super::responsibilities::Responsibilities;
 use super::shared::Deviations;
@@ -9,6 +9,9 @@ use super::spread::{Moments, Second as MomentSums, SquaredDistances};
 use super::tiles::{TILE, Tiles};
 use super::triangle::{Keep, Whiten};
 use crate::simd::{self, LANES, Scratch};
+
+/// Rows whose sums are taken lane by lane at once.
+const CHUNK: usize = 512;
 
 /// Where a block adds its sums; all in row-major order.
 pub(super) struct Sums<'a> {
@@ -48,7 +51,7 @@ fn add_lanes(out: &mut [f64], lanes: &[f64]) {
 }
 
 impl Workspace {
-    /// Squared distances ‖A_k (x_n − μ_k)‖² of a block, tile after tile of (K, 64), in `gamma`.
+    /// Squared distances ‖A_k (x_n − μ_k)‖², for spherical covariances ‖x_n − μ_k‖², of a block, tile after tile of (K, 64), in `gamma`.
     pub(super) fn distances(&mut self, packed: &Packed, columns: &[f64], rows: usize, weights: Option<&[f64]>) {
         let (k, d) = (packed.components, packed.dim);
         self.tiles.load(columns, rows, d, weights);
@@ -81,25 +84,18 @@ impl Workspace {
                     simd::run(SquaredDistances { centres: images, tile: whitened, out });
                 }
             }
-            Shape::Diagonal(centres) => {
+            Shape::Diagonal(centres) | Shape::Spherical(centres) => {
                 for (tile, out) in self.tiles.iter().zip(gamma.chunks_exact_mut(k * TILE)) {
                     simd::run(SquaredDistances { centres, tile, out });
-                }
-            }
-            Shape::Spherical(centres, precisions) => {
-                for (tile, out) in self.tiles.iter().zip(gamma.chunks_exact_mut(k * TILE)) {
-                    simd::run(SquaredDistances { centres, tile, out });
-                    for (out, p) in out.chunks_exact_mut(TILE).zip(precisions) {
-                        out.iter_mut().for_each(|v| *v *= p);
-                    }
                 }
             }
         }
     }
 
-    /// ‖A_k (x_n − μ_k)‖² of row `n` of the block.
-    pub(super) fn distance(&self, k: usize, component: usize, n: usize) -> f64 {
-        self.gamma.get()[(n / TILE * k + component) * TILE + n % TILE]
+    /// log π_k + log N_k(x_n) of row `n` of the block, from distances.
+    pub(super) fn log_density(&self, packed: &Packed, k: usize, n: usize) -> f64 {
+        let distance = self.gamma.get()[(n / TILE * packed.components + k) * TILE + n % TILE];
+        packed.log_scale[k] + packed.factor[k] * distance
     }
 
     /// Adds the E-step of a block; `Err(n)` if row n is so far from all components that its density can't be told from 0.
@@ -117,7 +113,7 @@ impl Workspace {
         match &packed.shape {
             Shape::Full(_) => self.full(packed, sums.first, sums.second),
             Shape::Tied { .. } | Shape::TiedFar(_) => self.tied(packed, sums.first, sums.second, sums.overlaps),
-            Shape::Diagonal(_) | Shape::Spherical(..) => self.spread(packed, sums.first, sums.second),
+            Shape::Diagonal(_) | Shape::Spherical(_) => self.spread(packed, sums.first, sums.second),
         }
         Ok(())
     }
@@ -131,8 +127,8 @@ impl Workspace {
         let weights = self.tiles.weights();
         for (t, distances) in self.gamma.get_mut().chunks_exact_mut(k * TILE).enumerate() {
             let (weights, log_p) = (&weights[t * TILE..(t + 1) * TILE], &mut log_p[t * TILE..(t + 1) * TILE]);
-            let (log_scale, threshold) = (&packed.log_scale[..], &packed.threshold[..]);
-            simd::run(Responsibilities { log_scale, threshold, weights, distances, log_p, counts: lanes });
+            let (log_scale, factor, threshold) = (&packed.log_scale[..], &packed.factor[..], &packed.threshold[..]);
+            simd::run(Responsibilities { log_scale, factor, threshold, weights, distances, log_p, counts: lanes });
         }
         if let Some(row) = log_p[..rows].iter().position(|v| !v.is_finite()) {
             return Err(row);
@@ -146,39 +142,35 @@ impl Workspace {
     fn full(&mut self, packed: &Packed, first: &mut [f64], second: &mut [f64]) {
         let (k, d) = (packed.components, packed.dim);
         for component in 0..k {
-            let weight = |gamma: &[f64], n: usize| gamma[(n / TILE * k + component) * TILE + n % TILE];
             let n = self.tiles.len() * TILE;
-            self.rows.clear();
-            let gamma = self.gamma.get();
-            self.rows.extend((0..n).filter(|&n| weight(gamma, n) > 0.0).map(|n| n as u32));
-            if self.rows.is_empty() {
+            self.roots.resize(n);
+            let roots = self.roots.get_mut();
+            let active = simd::run(Roots { gamma: self.gamma.get(), component, components: k, roots });
+            if active == 0 {
                 continue;
             }
             let centre = &packed.centres[component * d..(component + 1) * d];
             let matrix = &mut second[component * d * d..(component + 1) * d * d];
             // gathering a row costs as much as the products of two to four rows
-            let sparse = self.rows.len() * if d < 32 { 4 } else { 2 } < n;
-            let total = if sparse { self.rows.len() } else { n };
-            let chunk = if d <= LANEWISE { 256 } else { n };
+            let sparse = active * if d < 32 { 4 } else { 2 } < n;
+            if sparse {
+                self.rows.clear();
+                self.rows.extend(roots.iter().zip(0..).filter(|(r, _)| **r > 0.0).map(|(_, n)| n));
+            }
+            let total = if sparse { active } else { n };
+            let chunk = if d <= LANEWISE { CHUNK } else { n };
             let first_lanes = self.first.zeros(d * LANES);
             let lanes = self.second.zeros(if d <= LANEWISE { d * (d + 1) / 2 * LANES } else { 0 });
             for start in (0..total).step_by(chunk) {
                 let end = (start + chunk).min(total);
                 let rows = simd::padded(end - start);
-                self.v.resize(rows * d);
-                self.roots.resize(rows);
-                let (v, roots) = (self.v.get_mut(), self.roots.get_mut());
+                self.v.resize(stride(rows) * d);
+                let v = self.v.get_mut();
                 if sparse {
-                    let rows = &self.rows[start..end];
-                    roots.iter_mut().zip(rows).for_each(|(r, &n)| *r = weight(gamma, n as usize).sqrt());
-                    gathered(self.tiles.get(), rows, roots, centre, v, first_lanes);
+                    gathered(self.tiles.get(), &self.rows[start..end], roots, centre, v, first_lanes);
                 } else {
-                    for (t, roots) in (start / TILE..).zip(roots.chunks_exact_mut(TILE)) {
-                        let gamma = &gamma[(t * k + component) * TILE..][..TILE];
-                        roots.iter_mut().zip(gamma).for_each(|(r, g)| *r = g.sqrt());
-                    }
                     let tiles = &self.tiles.get()[start * d..end * d];
-                    simd::run(Scaled { tiles, roots, centre, v, first: first_lanes });
+                    simd::run(Scaled { tiles, roots: &roots[start..end], centre, v, first: first_lanes });
                 }
                 let out = if d <= LANEWISE { GramSums::Lanes(lanes) } else { GramSums::Matrix(matrix) };
                 simd::run(Gram { v, rows, dim: d, out });
@@ -192,7 +184,7 @@ impl Workspace {
     fn tied(&mut self, packed: &Packed, first: &mut [f64], second: &mut [f64], overlaps: &mut [f64]) {
         let (k, d) = (packed.components, packed.dim);
         let n = self.tiles.len() * TILE;
-        let chunk = if d <= LANEWISE { 256.min(n) } else { n };
+        let chunk = if d <= LANEWISE { CHUNK.min(n) } else { n };
         let first_lanes = self.first.zeros(k * d * LANES);
         let lanes = self.second.zeros(if d <= LANEWISE { d * (d + 1) / 2 * LANES } else { 0 });
         self.roots.resize(n);
@@ -201,7 +193,7 @@ impl Workspace {
         let mut active = Vec::with_capacity(k);
         for start in (0..n).step_by(chunk) {
             let rows = chunk.min(n - start);
-            self.v.resize(rows * d);
+            self.v.resize(stride(rows) * d);
             let v = self.v.get_mut();
             let mut mixed = false;
             for t in start / TILE..(start + rows) / TILE {
@@ -225,11 +217,11 @@ impl Workspace {
             simd::run(Gram { v, rows, dim: d, out });
             if mixed {
                 // √w γ column by column, for T_kl = Σ_n w_n γ_nk γ_nl
-                self.v.resize(rows * k);
+                self.v.resize(stride(rows) * k);
                 let v = self.v.get_mut();
                 for t in start / TILE..(start + rows) / TILE {
                     for (component, gamma) in self.gamma.get()[t * k * TILE..(t + 1) * k * TILE].chunks_exact(TILE).enumerate() {
-                        let out = &mut v[component * rows + t * TILE - start..][..TILE];
+                        let out = &mut v[component * stride(rows) + t * TILE - start..][..TILE];
                         let roots = &inverse_roots[t * TILE..(t + 1) * TILE];
                         out.iter_mut().zip(gamma).zip(roots).for_each(|((o, g), r)| *o = g * r);
                     }

@@ -6,9 +6,15 @@ use pulp::{Simd, WithSimd};
 /// Columns up to which sums are kept lane by lane over several chunks of rows: 2080 pairs, 130 KiB.
 pub(super) const LANEWISE: usize = 64;
 
+/// From one column of V to the next, for B rows. A vector more than B: columns at a distance of a power of two would all compete for
+/// the same few places of the first-level cache.
+pub(super) fn stride(rows: usize) -> usize {
+    rows + LANES
+}
+
 /// Adds VᵀV of a chunk of rows.
 pub(super) struct Gram<'a> {
-    /// V (B, D), column by column; B is a multiple of the widest vector.
+    /// V (B, D), columns at a distance of [`stride`]; B is a multiple of the widest vector.
     pub(super) v: &'a [f64],
     /// B.
     pub(super) rows: usize,
@@ -56,6 +62,7 @@ fn blocks<S: Simd>(simd: S, v: &[f64], rows: usize, dim: usize, sink: impl FnMut
 fn lower<S: Simd, const T: usize>(simd: S, v: &[f64], rows: usize, dim: usize, mut sink: impl FnMut(usize, usize, S::f64s)) {
     let v = simd::vectors::<S>(v);
     let n = rows / S::F64_LANES;
+    let m = stride(rows) / S::F64_LANES;
     let band = (4096 / rows).max(1).next_multiple_of(T);
     for left in (0..dim).step_by(band) {
         let right = (left + band).min(dim);
@@ -63,15 +70,15 @@ fn lower<S: Simd, const T: usize>(simd: S, v: &[f64], rows: usize, dim: usize, m
             for j in (left..right.min(i + 1)).step_by(T) {
                 // the last block of rows may be short, and then also the block on the diagonal; all others are T by T
                 let (height, width) = (T.min(dim - i), T.min(dim - j));
-                let (a, b) = (&v[i * n..(i + height) * n], &v[j * n..(j + width) * n]);
+                let (a, b) = (&v[i * m..(i + height) * m], &v[j * m..(j + width) * m]);
                 match (height, width) {
-                    (1, 1) => tile::<S, 1, 1>(simd, a, b, n, i, j, &mut sink),
-                    (2, 2) => tile::<S, 2, 2>(simd, a, b, n, i, j, &mut sink),
-                    (3, 3) => tile::<S, 3, 3>(simd, a, b, n, i, j, &mut sink),
-                    (1, _) => tile::<S, 1, T>(simd, a, b, n, i, j, &mut sink),
-                    (2, _) => tile::<S, 2, T>(simd, a, b, n, i, j, &mut sink),
-                    (3, _) => tile::<S, 3, T>(simd, a, b, n, i, j, &mut sink),
-                    _ => tile::<S, T, T>(simd, a, b, n, i, j, &mut sink),
+                    (1, 1) => tile::<S, 1, 1>(simd, a, b, n, (i, j), &mut sink),
+                    (2, 2) => tile::<S, 2, 2>(simd, a, b, n, (i, j), &mut sink),
+                    (3, 3) => tile::<S, 3, 3>(simd, a, b, n, (i, j), &mut sink),
+                    (1, _) => tile::<S, 1, T>(simd, a, b, n, (i, j), &mut sink),
+                    (2, _) => tile::<S, 2, T>(simd, a, b, n, (i, j), &mut sink),
+                    (3, _) => tile::<S, 3, T>(simd, a, b, n, (i, j), &mut sink),
+                    _ => tile::<S, T, T>(simd, a, b, n, (i, j), &mut sink),
                 }
             }
         }
@@ -85,12 +92,12 @@ fn tile<S: Simd, const I: usize, const J: usize>(
     a: &[S::f64s],
     b: &[S::f64s],
     n: usize,
-    first_i: usize,
-    first_j: usize,
+    (first_i, first_j): (usize, usize),
     sink: &mut impl FnMut(usize, usize, S::f64s),
 ) {
-    let a: [&[S::f64s]; I] = std::array::from_fn(|i| &a[i * n..(i + 1) * n]);
-    let b: [&[S::f64s]; J] = std::array::from_fn(|j| &b[j * n..(j + 1) * n]);
+    let m = a.len() / I;
+    let a: [&[S::f64s]; I] = std::array::from_fn(|i| &a[i * m..][..n]);
+    let b: [&[S::f64s]; J] = std::array::from_fn(|j| &b[j * m..][..n]);
     let mut sums = [[simd.splat_f64s(0.0); J]; I];
     for row in 0..n {
         let x: [S::f64s; J] = std::array::from_fn(|j| b[j][row]);

@@ -70,12 +70,11 @@ pub(crate) fn plan(covariance: CovarianceType, k: usize, d: usize) -> Plan {
 
 /// log π_k + log N(x_n; μ_k, Σ_k) of a block of complete rows (B, K).
 pub(crate) fn log_densities(prepared: &Prepared, block: &Block<'_>, mut out: ArrayViewMut2<'_, f64>) {
-    let k = prepared.components();
     let mut workspace = Workspace::default();
     workspace.distances(&prepared.packed, block.columns(), block.n_rows(), None);
     for (n, mut row) in out.rows_mut().into_iter().enumerate() {
         for (component, v) in row.iter_mut().enumerate() {
-            *v = prepared.log_scale[component] - 0.5 * workspace.distance(k, component, n);
+            *v = workspace.log_density(&prepared.packed, component, n);
         }
     }
 }

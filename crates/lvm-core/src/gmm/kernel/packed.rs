@@ -14,6 +14,8 @@ pub(crate) struct Packed {
     pub(super) centres: Vec<f64>,
     /// log π_k − ½ (D log 2π + log det Σ_k) (K).
     pub(super) log_scale: Vec<f64>,
+    /// −½, for spherical covariances −½ / σ_k² (K).
+    pub(super) factor: Vec<f64>,
     /// Responsibilities below this are taken for 0 (K).
     pub(super) threshold: Vec<f64>,
     pub(super) shape: Shape,
@@ -30,8 +32,8 @@ pub(super) enum Shape {
     TiedFar(Triangle),
     /// 1/σ_kj.
     Diagonal(Centres),
-    /// 1/σ_k².
-    Spherical(Centres, Vec<f64>),
+    /// Distances are not divided by σ_k²; `factor` does that.
+    Spherical(Centres),
 }
 
 /// Responsibilities below 2⁻⁶³ π_k are taken for 0: all of them together change N_k, which was about N π_k before this step, by less
@@ -55,10 +57,15 @@ impl Packed {
                 let scales: Vec<f64> = s.iter().copied().collect();
                 Shape::Diagonal(Centres::new(dim, &centres, Some(&scales)))
             }
-            Whitening::Spherical(s) => Shape::Spherical(Centres::new(dim, &centres, None), s.iter().map(|s| s * s).collect()),
+            Whitening::Spherical(_) => Shape::Spherical(Centres::new(dim, &centres, None)),
         };
-        let threshold = log_weights.iter().map(|w| w.exp() * NEGLIGIBLE).collect();
-        Packed { components, dim, centres, log_scale: log_scale.to_vec(), threshold, shape }
+        let factor = match whitening {
+            Whitening::Spherical(s) => s.iter().map(|s| -0.5 * s * s).collect(),
+            _ => vec![-0.5; components],
+        };
+        // the exponential of the loops ends at 1e-307, which stands for 0
+        let threshold = log_weights.iter().map(|w| (w.exp() * NEGLIGIBLE).max(1e-300)).collect();
+        Packed { components, dim, centres, log_scale: log_scale.to_vec(), factor, threshold, shape }
     }
 }
 

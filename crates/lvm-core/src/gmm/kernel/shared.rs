@@ -1,5 +1,6 @@
 //! The M-step sums of a covariance that all components share.
 
+use super::gram::stride;
 use super::tiles::TILE;
 use crate::simd::{self, LANES};
 use pulp::{Simd, WithSimd};
@@ -23,7 +24,7 @@ pub(super) struct Deviations<'a> {
     pub(super) centres: &'a [f64],
     /// 1 / √w_n (64).
     pub(super) inverse_roots: &'a [f64],
-    /// √w_n u_n goes to rows `offset .. offset + 64` of the columns (B, D) of `v`.
+    /// √w_n u_n goes to rows `offset .. offset + 64` of the columns (B, D) of `v`, which lie [`stride`] apart.
     pub(super) v: &'a mut [f64],
     /// B.
     pub(super) rows: usize,
@@ -66,7 +67,7 @@ impl Deviations<'_> {
                     }
                     *first = sum;
                 }
-                let v = simd::vectors_mut::<S>(&mut self.v[j * self.rows + self.offset..][..TILE]);
+                let v = simd::vectors_mut::<S>(&mut self.v[j * stride(self.rows) + self.offset..][..TILE]);
                 for r in 0..R {
                     v[start + r] = simd.mul_f64s(u[r], roots[start + r]);
                 }

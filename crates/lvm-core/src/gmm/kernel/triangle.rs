@@ -9,23 +9,23 @@ use pulp::{Simd, WithSimd};
 #[derive(Debug, Clone)]
 pub(crate) struct Triangle {
     dim: usize,
-    block: usize,
     values: Vec<f64>,
 }
+
+/// Rows of A at once; with 4 vectors of data that is 24 sums, which stay in registers.
+const BLOCK: usize = 6;
 
 impl Triangle {
     /// Packs the lower triangle of `a`, given as a function of row and column.
     pub(crate) fn new(dim: usize, a: impl Fn(usize, usize) -> f64) -> Self {
-        // 24 sums stay in registers: 3 rows of A by 64 rows of data, or 6 by 32 once 64 centred rows outgrow the first-level cache.
-        let block = if dim <= 80 { 3 } else { 6 };
-        let mut values = Vec::with_capacity(dim * (dim + block) / 2);
-        for first in (0..dim).step_by(block) {
-            let end = (first + block).min(dim);
+        let mut values = Vec::with_capacity(dim * (dim + BLOCK) / 2);
+        for first in (0..dim).step_by(BLOCK) {
+            let end = (first + BLOCK).min(dim);
             for j in 0..end {
                 values.extend((first..end).map(|i| if j <= i { a(i, j) } else { 0.0 }));
             }
         }
-        Triangle { dim, block, values }
+        Triangle { dim, values }
     }
 }
 
@@ -56,19 +56,14 @@ impl WithSimd for Whiten<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match (S::REGISTER_COUNT >= 32, self.triangle.block) {
-            (true, 3) => self.rows::<S, 8, 3>(simd),
-            (true, _) => self.rows::<S, 4, 6>(simd),
-            (false, 3) => self.rows::<S, 4, 3>(simd),
-            (false, _) => self.rows::<S, 2, 6>(simd),
-        }
+        if S::REGISTER_COUNT >= 32 { self.rows::<S, 4>(simd) } else { self.rows::<S, 2>(simd) }
     }
 }
 
 impl Whiten<'_> {
-    /// R vectors of rows at a time, by C rows of A.
+    /// R vectors of rows at a time.
     #[inline(always)]
-    fn rows<S: Simd, const R: usize, const C: usize>(self, simd: S) {
+    fn rows<S: Simd, const R: usize>(self, simd: S) {
         let in_tile = TILE / S::F64_LANES;
         let x = simd::vectors::<S>(self.tile);
         let y = simd::vectors_mut::<S>(&mut self.centred[..R * S::F64_LANES * self.triangle.dim]).as_chunks_mut::<R>().0;
@@ -83,7 +78,7 @@ impl Whiten<'_> {
             match &mut keep {
                 Keep::SquaredNorm(out) => {
                     let mut norm = [simd.splat_f64s(0.0); R];
-                    product::<S, R, C>(simd, self.triangle, y, |_, z| {
+                    product::<S, R>(simd, self.triangle, y, |_, z| {
                         for r in 0..R {
                             norm[r] = simd.mul_add_e_f64s(z[r], z[r], norm[r]);
                         }
@@ -92,7 +87,7 @@ impl Whiten<'_> {
                 }
                 Keep::All(out) => {
                     let out = simd::vectors_mut::<S>(out);
-                    product::<S, R, C>(simd, self.triangle, y, |i, z| out[i * in_tile + first..][..R].copy_from_slice(&z));
+                    product::<S, R>(simd, self.triangle, y, |i, z| out[i * in_tile + first..][..R].copy_from_slice(&z));
                 }
             }
         }
@@ -101,19 +96,14 @@ impl Whiten<'_> {
 
 /// Calls `sink(i, z_i)` for z = A y, in order of i.
 #[inline(always)]
-fn product<S: Simd, const R: usize, const C: usize>(
-    simd: S,
-    triangle: &Triangle,
-    y: &[[S::f64s; R]],
-    mut sink: impl FnMut(usize, [S::f64s; R]),
-) {
+fn product<S: Simd, const R: usize>(simd: S, triangle: &Triangle, y: &[[S::f64s; R]], mut sink: impl FnMut(usize, [S::f64s; R])) {
     let mut values = &triangle.values[..];
     let mut first = 0;
-    while first + C <= triangle.dim {
-        let (block, rest) = values.split_at(C * (first + C));
-        rows_of_product::<S, R, C>(simd, block, y, first, &mut sink);
+    while first + BLOCK <= triangle.dim {
+        let (block, rest) = values.split_at(BLOCK * (first + BLOCK));
+        rows_of_product::<S, R, BLOCK>(simd, block, y, first, &mut sink);
         values = rest;
-        first += C;
+        first += BLOCK;
     }
     match triangle.dim - first {
         1 => rows_of_product::<S, R, 1>(simd, values, y, first, &mut sink),
