@@ -137,11 +137,17 @@ pub fn summary(report: &Report, colour: Colour) -> String {
     if failures.len() > 12 {
         let _ = writeln!(out, "  and {} more", failures.len() - 12);
     }
+    let unsupported = match total.not_supported {
+        0 => String::new(),
+        n => format!("; {n} cases of kinds not supported yet"),
+    };
     let verdict = match (report.passed(), total.not_run) {
         (false, _) if failures.is_empty() => colour.paint(Verdict::Fail, "NOTHING WAS CHECKED"),
         (false, _) => colour.paint(Verdict::Fail, &format!("FAILED: {} of {} checks", failures.len(), report.checks.len())),
-        (true, 0) => colour.paint(Verdict::Pass, &format!("PASSED: all {} checks, {} numbers", total.pass, total.compared)),
-        (true, n) => colour.paint(Verdict::Pass, &format!("PASSED: {} checks, {} numbers; {n} not run", total.pass, total.compared)),
+        (true, 0) => colour.paint(Verdict::Pass, &format!("PASSED: {} checks, {} numbers{unsupported}", total.pass, total.compared)),
+        (true, n) => {
+            colour.paint(Verdict::Pass, &format!("PASSED: {} checks, {} numbers; {n} NOT RUN{unsupported}", total.pass, total.compared))
+        }
     };
     let _ = writeln!(
         out,

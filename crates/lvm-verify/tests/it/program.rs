@@ -13,9 +13,24 @@ fn a_passing_part_ends_with_zero_and_writes_both_reports() {
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{text}");
     assert!(text.contains("PASSED") && text.contains("log-likelihood of 20 iterations"));
-    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder.path().join("verify-report/report.json")).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("verify-report/report.json")).unwrap()).unwrap();
     let check = &json["checks"][0];
-    for field in ["layer", "id", "case", "quantity", "ours", "truth", "source", "difference", "tolerance", "reason", "verdict", "seconds", "reproduce"] {
+    for field in [
+        "layer",
+        "id",
+        "case",
+        "quantity",
+        "ours",
+        "truth",
+        "source",
+        "difference",
+        "tolerance",
+        "reason",
+        "verdict",
+        "seconds",
+        "reproduce",
+    ] {
         assert!(!check[field].is_null(), "{field}");
     }
     let html = std::fs::read_to_string(folder.path().join("verify-report/report.html")).unwrap();
