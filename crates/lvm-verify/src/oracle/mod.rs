@@ -1,7 +1,7 @@
 //! Truth by textbook formulas on LAPACK.
 //!
 //! Nothing here calls the code under test, and nothing is clever: dense D x D matrices, one row at a time, the formula as the book prints
-//! it. Decompositions come from LAPACK through ndarray-linalg (feature `oracle`), a stack that shares no code with the library's own.
+//! it. Decompositions come from LAPACK through lax, the LAPACK layer of ndarray-linalg (feature `oracle`), a stack that shares no code with the library's own.
 //! Without the feature a [`Lapack`] can't be had, and what needs one is reported as not run.
 
 pub mod gaussian;
