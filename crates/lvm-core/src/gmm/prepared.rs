@@ -19,7 +19,7 @@ pub(crate) struct Prepared {
     /// log π_k (K).
     pub(crate) log_weights: Array1<f64>,
     /// log_scale_k, A_k and the rest, for the inner loops.
-    pub(crate) packed: Packed,
+    pub(crate) packed: Box<Packed>,
 }
 
 /// The maps A_k under which Σ_k becomes the identity.
@@ -42,7 +42,7 @@ impl Prepared {
         let (whitening, log_det) = whiten(covariances, k, d)?;
         let log_weights = weights.mapv(f64::ln);
         let log_scale = &log_weights - 0.5 * (log_det + d as f64 * (2.0 * PI).ln());
-        let packed = Packed::new(means, &log_weights, &log_scale, &whitening);
+        let packed = Box::new(Packed::new(means, &log_weights, &log_scale, &whitening));
         Ok(Prepared { means: means.clone(), log_weights, packed })
     }
 

@@ -3,8 +3,8 @@
 use super::mul_add;
 use pulp::Simd;
 
-const LN2_HIGH: f64 = 0.693_147_180_369_123_816_490;
-const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
+const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
+const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 const MANTISSA: u64 = (1 << 52) - 1;
 /// 2⁵² as a number and as bits: an integer below 2⁵² put into its mantissa is 2⁵² plus that integer.
 const TWO_52: f64 = 4_503_599_627_370_496.0;
