@@ -1,2 +1,111 @@
-//! Tasks of this workspace.
-fn main() {}
+//! Tasks of the lvm workspace. `cargo xtask` without arguments lists them.
+//!
+//! Builds in seconds and links nothing: it must run on a machine that has Rust, a C compiler and python3, and nothing else yet.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod checks;
+mod setup;
+mod tidy;
+
+use std::process::ExitCode;
+use xshell::{Shell, cmd};
+
+/// What every task returns; the message says what failed.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const USAGE: &str = "\
+cargo xtask verify [FLAGS]   install what is missing, then judge the models against exact truths (flags go to lvm-verify: see --help there)
+cargo xtask test             everything that must pass
+cargo xtask ci               format, clippy, rustdoc, tidy, packages, test, the lapack leg, quick verify
+cargo xtask ci --without-test   the same, for after `cargo xtask test`
+cargo xtask bench [FILTER]   criterion benches
+cargo xtask bench --peers    the same work by scikit-learn and by us, with ratios
+cargo xtask docs             rustdoc of all crates, and the book if mdbook is there
+cargo xtask setup            install what is missing and say what can't be
+cargo xtask tidy             checks of the tree itself";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((task, rest)) = arguments.split_first() else {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    };
+    match run(task, rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask {task}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &str, rest: &[String]) -> Outcome {
+    let shell = Shell::new()?;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask must lie in the workspace")?;
+    let called_from = shell.current_dir();
+    shell.change_dir(root);
+    match task {
+        "verify" => verify(&shell, &called_from, rest),
+        "test" => none(rest).and_then(|()| checks::test(&shell)),
+        "ci" => match rest {
+            [] => checks::ci(&shell, true),
+            [flag] if flag == "--without-test" => checks::ci(&shell, false),
+            _ => Err("the only flag is --without-test".into()),
+        },
+        "bench" => bench::run(&shell, rest),
+        "docs" => none(rest).and_then(|()| docs(&shell)),
+        "setup" => none(rest).and_then(|()| setup::run(&shell)),
+        "tidy" => none(rest).and_then(|()| tidy::run(&shell)),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no task `{other}`; these are:\n{USAGE}").into()),
+    }
+}
+
+/// Refuses arguments of a task that takes none.
+fn none(rest: &[String]) -> Outcome {
+    match rest.first() {
+        None => Ok(()),
+        Some(argument) => Err(format!("takes no arguments, but got `{argument}`").into()),
+    }
+}
+
+/// Builds lvm-verify, with the LAPACK oracle where OpenBLAS is or can be had, and runs it where the user stands.
+fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String]) -> Outcome {
+    let oracle = setup::openblas(shell);
+    let features = if oracle.is_ok() { "oracle" } else { "" };
+    if let Err(reason) = &oracle {
+        eprintln!("{reason}\nGoing on without it: checks that need the LAPACK oracle will be marked NOT RUN.\n");
+    }
+    println!("building lvm-verify (the first time takes some minutes) …");
+    cmd!(shell, "cargo build --quiet --release --package lvm-verify --features {features}").quiet().run()?;
+    let program = target_directory(shell)?.join("release").join(format!("lvm-verify{}", std::env::consts::EXE_SUFFIX));
+    let _here = shell.push_dir(called_from);
+    // the summary above already says what failed
+    let status = std::process::Command::new(program).args(flags).current_dir(called_from).status()?;
+    if status.success() { Ok(()) } else { Err(format!("lvm-verify ended with {status}").into()) }
+}
+
+/// Where cargo puts its output.
+fn target_directory(shell: &Shell) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps --offline").quiet().ignore_stderr().read()?;
+    let key = "\"target_directory\":\"";
+    let start = metadata.find(key).ok_or("cargo metadata names no target directory")? + key.len();
+    let end = start + metadata[start..].find('"').ok_or("cargo metadata is cut short")?;
+    Ok(metadata[start..end].replace("\\\\", "\\").into())
+}
+
+fn docs(shell: &Shell) -> Outcome {
+    cmd!(shell, "cargo doc --workspace --no-deps").run()?;
+    if cmd!(shell, "mdbook --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
+        cmd!(shell, "mdbook build docs").run()?;
+    } else {
+        println!("the book was not built: mdbook is not installed (cargo install mdbook)");
+    }
+    Ok(())
+}

@@ -192,6 +192,11 @@ impl<M> Fitted<M> {
         self.trace.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// Whether a covariance had to be held at the floor, so that the likelihood is bounded by nothing but the floor.
+    pub fn is_floored(&self) -> bool {
+        self.repairs.iter().any(|r| matches!(r.kind, RepairKind::CovarianceFloored { .. }))
+    }
+
     /// The same record around another value.
     pub fn map<T>(self, f: impl FnOnce(M) -> T) -> Fitted<T> {
         Fitted {
@@ -264,8 +269,14 @@ pub fn run_restart<D: ?Sized, A: Algorithm<D>>(
     Ok(Fitted { model: algorithm.finish(state)?, status, trace, repairs, restarts, seed })
 }
 
+/// Bounded likelihood first, then the objective.
+fn rank<M>(fitted: &Fitted<M>) -> (bool, f64) {
+    (!fitted.is_floored(), fitted.objective())
+}
+
 /// Runs `fit(restart, watch)` `restarts` times and keeps the one with the largest final objective. A restart that was cancelled is
-/// the last one; one that failed is left out unless all did.
+/// the last one; one that failed is left out unless all did. A fit that had to floor a covariance loses against one that had not,
+/// whatever their objectives: its likelihood is as large as the floor is low and says nothing about the data.
 ///
 /// # Errors
 /// The first error, if every restart failed; [`ErrorKind::Config`] if `restarts` is 0.
@@ -281,7 +292,7 @@ pub fn best_of<M>(restarts: usize, mut fit: impl FnMut(usize) -> Result<Fitted<M
             Ok(fitted) => {
                 objectives.push(fitted.objective());
                 let cancelled = fitted.status == Status::Cancelled;
-                if best.as_ref().is_none_or(|b| fitted.objective() > b.objective()) {
+                if best.as_ref().is_none_or(|b| rank(&fitted) > rank(b)) {
                     best = Some(fitted);
                 }
                 if cancelled {

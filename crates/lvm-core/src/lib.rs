@@ -8,18 +8,26 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod conjugate;
 pub mod criteria;
+pub mod dist;
 pub mod error;
+pub mod fa;
+pub mod file;
 pub mod fit;
 pub mod gmm;
 pub mod imputation;
 pub mod linalg;
+pub mod linear_gaussian;
 pub mod model;
 pub mod moments;
+pub mod ppca;
 pub mod random;
+pub mod regression;
 pub mod rows;
 pub mod selection;
 mod simd;
+pub mod special;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};

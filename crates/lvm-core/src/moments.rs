@@ -1,10 +1,13 @@
-//! Mean and scatter of complete rows, in two passes: the scatter is taken about the mean, never as E[x²] − μ².
+//! Mean and scatter of complete rows, in one pass about a provisional centre: never as E[x²] − μ².
+//!
+//! With c the mean of a few rows and δ = x̄ − c, the scatter about the mean is the scatter about c less N δ δᵀ. That subtraction is
+//! harmless while δ is small beside the spread; where it is not, a second pass is made about the mean itself.
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::linalg;
-use crate::rows::{RowSource, n_present};
-use crate::sweep::{Merge, Plan, sweep};
-use ndarray::{Array1, Array2, ArrayViewMut2, ShapeBuilder};
+use crate::rows::{Missing, RowSource, n_present};
+use crate::sweep::{Merge, Plan, check_shape, sweep};
+use ndarray::{Array1, Array2, ArrayViewMut2, Axis, ShapeBuilder};
 
 /// First and second moments of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,29 +22,131 @@ pub struct Moments {
     pub covariance: Array2<f64>,
 }
 
-/// Weighted sums of the columns.
+/// Rows in each of the runs that the provisional centre is taken from, and their number.
+const RUN: usize = 32;
+const RUNS: usize = 8;
+
+/// The mean of at most 256 rows spread over the table: a centre near the data, exact for a constant column.
+fn provisional_centre(data: &dyn RowSource) -> Result<Array1<f64>> {
+    check_shape(data, None)?;
+    let (n, d) = (data.n_rows(), data.n_cols());
+    let weights = data.weights();
+    let mut buffer = Array2::zeros((RUN.min(n), d));
+    let mut first: Option<Array1<f64>> = None;
+    let (mut sum, mut count): (Array1<f64>, f64) = (Array1::zeros(d), 0.0);
+    for run in 0..n.div_ceil(RUN).min(RUNS) {
+        let start = run * (n - buffer.nrows()) / (RUNS - 1);
+        data.read(start, buffer.view_mut())?;
+        for (i, row) in buffer.axis_iter(Axis(0)).enumerate() {
+            if weights.as_ref().is_none_or(|w| w[start + i] > 0.0) && row.iter().all(|v| v.is_finite()) {
+                let first = first.get_or_insert_with(|| row.to_owned());
+                sum += &(&row - &*first);
+                count += 1.0;
+            }
+        }
+    }
+    Ok(match first {
+        Some(first) => first + sum / count,
+        None => Array1::zeros(d),
+    })
+}
+
+/// Sums about a centre, with the buffer for centred blocks.
 struct Sums {
     weight: f64,
-    sum: Array1<f64>,
+    /// Σ w (x − c).
+    first: Array1<f64>,
+    /// Σ w (x − c)(x − c)ᵀ: the lower triangle (D, D), or the diagonal alone (D, 1).
+    second: Array2<f64>,
+    centred: Vec<f64>,
 }
 
 impl Merge for Sums {
     fn merge(&mut self, other: Self) {
         self.weight += other.weight;
-        self.sum += &other.sum;
+        self.first += &other.first;
+        self.second += &other.second;
     }
 }
 
-/// Scatter about a fixed centre, with the buffer for centred blocks.
-struct Scatter {
-    lower: Array2<f64>,
-    centred: Vec<f64>,
+/// What second moments are wanted.
+#[derive(Clone, Copy, PartialEq)]
+enum Second {
+    Covariance,
+    Variances,
 }
 
-impl Merge for Scatter {
-    fn merge(&mut self, other: Self) {
-        self.lower += &other.lower;
+/// One pass about `centre`; (weight, x̄ − c, second moments about x̄).
+fn pass(data: &dyn RowSource, centre: &Array1<f64>, second: Second) -> Result<Sums> {
+    let d = data.n_cols();
+    let columns = if second == Second::Covariance { d } else { 1 };
+    let plan = Plan::new(d, 8 * d * columns);
+    let mut sums = sweep(
+        data,
+        plan,
+        || Sums { weight: 0.0, first: Array1::zeros(d), second: Array2::zeros((d, columns).f()), centred: Vec::new() },
+        |sums, block| {
+            let b = block.n_rows();
+            sums.weight += block.weights().map_or(b as f64, |w| w.iter().sum());
+            sums.centred.clear();
+            for j in 0..d {
+                let (c, start) = (centre[j], sums.centred.len());
+                sums.centred.extend(block.column(j).iter().map(|v| v - c));
+                let column = &mut sums.centred[start..];
+                match block.weights() {
+                    None => sums.first[j] += column.iter().sum::<f64>(),
+                    Some(w) => {
+                        sums.first[j] += column.iter().zip(w).map(|(v, w)| v * w).sum::<f64>();
+                        column.iter_mut().zip(w).for_each(|(v, w)| *v *= w.sqrt());
+                    }
+                }
+                if second == Second::Variances {
+                    sums.second[[j, 0]] += column.iter().map(|v| v * v).sum::<f64>();
+                }
+            }
+            if second == Second::Covariance {
+                // invariant: d columns of b numbers were just written
+                let centred = ArrayViewMut2::from_shape((b, d).f(), &mut sums.centred[..]).expect("block shape");
+                linalg::gram_lower(1.0, centred.view(), sums.second.view_mut());
+            }
+            Ok(())
+        },
+    )?;
+    if sums.weight <= 0.0 {
+        return Err(ErrorKind::NoWeight.into());
     }
+    sums.first /= sums.weight;
+    sums.second /= sums.weight;
+    // S = Σ w (x − c)(x − c)ᵀ / N − δ δᵀ,   δ = x̄ − c
+    for j in 0..d {
+        match second {
+            Second::Covariance => (j..d).for_each(|i| sums.second[[i, j]] -= sums.first[i] * sums.first[j]),
+            Second::Variances => sums.second[[j, 0]] -= sums.first[j] * sums.first[j],
+        }
+    }
+    Ok(sums)
+}
+
+/// Passes about a centre that is near enough to the mean; (weight, mean, second moments).
+fn centred(data: &dyn RowSource, second: Second) -> Result<(f64, Array1<f64>, Array2<f64>)> {
+    let mut centre = provisional_centre(data)?;
+    let mut sums = pass(data, &centre, second)?;
+    let variance = |sums: &Sums, j: usize| sums.second[[j, if second == Second::Covariance { j } else { 0 }]];
+    // beyond twice the standard deviation the subtraction would cost more than two bits
+    if (0..centre.len()).any(|j| !(sums.first[j] * sums.first[j] <= 4.0 * variance(&sums, j))) {
+        centre += &sums.first;
+        sums = pass(data, &centre, second)?;
+    }
+    Ok((sums.weight, centre + sums.first, sums.second))
+}
+
+/// The total weight, the mean (D) and the variances (D, divided by N) of complete rows.
+///
+/// # Errors
+/// If a cell is not finite or can't be read.
+pub fn mean_and_variances(data: &dyn RowSource) -> Result<(f64, Array1<f64>, Array1<f64>)> {
+    let (weight, mean, variances) = centred(data, Second::Variances)?;
+    Ok((weight, mean, variances.index_axis_move(Axis(1), 0).mapv_into(|v| v.max(0.0))))
 }
 
 /// The total weight and the mean of complete rows.
@@ -49,33 +154,7 @@ impl Merge for Scatter {
 /// # Errors
 /// If a cell is not finite or can't be read.
 pub fn mean(data: &dyn RowSource) -> Result<(f64, Array1<f64>)> {
-    let d = data.n_cols();
-    // The first pass is about zero; a second about the first mean removes what rounding a large offset left in it.
-    let pass = |centre: &Array1<f64>| {
-        sweep(
-            data,
-            Plan::new(d, 8 * d),
-            || Sums { weight: 0.0, sum: Array1::zeros(d) },
-            |sums, block| {
-                sums.weight += block.weights().map_or(block.n_rows() as f64, |w| w.iter().sum());
-                for j in 0..d {
-                    let (column, c) = (block.column(j), centre[j]);
-                    sums.sum[j] += match block.weights() {
-                        None => column.iter().map(|v| v - c).sum::<f64>(),
-                        Some(w) => column.iter().zip(w).map(|(v, w)| w * (v - c)).sum(),
-                    };
-                }
-                Ok(())
-            },
-        )
-    };
-    let first = pass(&Array1::zeros(d))?;
-    if first.weight <= 0.0 {
-        return Err(ErrorKind::NoWeight.into());
-    }
-    let rough = first.sum / first.weight;
-    let second = pass(&rough)?;
-    Ok((second.weight, rough + second.sum / second.weight))
+    mean_and_variances(data).map(|(weight, mean, _)| (weight, mean))
 }
 
 /// Mean and maximum-likelihood covariance of complete rows.
@@ -91,29 +170,86 @@ pub fn mean(data: &dyn RowSource) -> Result<(f64, Array1<f64>)> {
 /// # Errors
 /// If a cell is not finite or can't be read.
 pub fn moments(data: &dyn RowSource) -> Result<Moments> {
-    let d = data.n_cols();
-    let (weight, mean) = mean(data)?;
-    let scatter = sweep(
-        data,
-        Plan::new(d, 8 * d * d),
-        || Scatter { lower: Array2::zeros((d, d).f()), centred: Vec::new() },
-        |scatter, block| {
-            let b = block.n_rows();
-            scatter.centred.clear();
-            for j in 0..d {
-                let c = mean[j];
-                match block.weights() {
-                    None => scatter.centred.extend(block.column(j).iter().map(|v| v - c)),
-                    Some(w) => scatter.centred.extend(block.column(j).iter().zip(w).map(|(v, w)| w.sqrt() * (v - c))),
-                }
-            }
-            // invariant: d columns of b numbers were just written
-            let centred = ArrayViewMut2::from_shape((b, d).f(), &mut scatter.centred[..]).expect("block shape");
-            linalg::gram_lower(1.0, centred.view(), scatter.lower.view_mut());
-            Ok(())
-        },
-    )?;
-    let mut covariance = scatter.lower / weight;
+    let (weight, mean, mut covariance) = centred(data, Second::Covariance)?;
     linalg::mirror_lower(&mut covariance);
     Ok(Moments { weight, rows: n_present(data), mean, covariance })
+}
+
+/// An error that names the first row with a missing entry, for methods that need complete rows.
+pub(crate) fn refuse_missing(data: &dyn RowSource, what: &'static str) -> Result<()> {
+    if data.missing() == Missing::Refuse {
+        return Ok(());
+    }
+    struct Nothing;
+    impl Merge for Nothing {
+        fn merge(&mut self, _: Self) {}
+    }
+    let plan = Plan::new(data.n_cols(), 0);
+    sweep(
+        data,
+        plan,
+        || Nothing,
+        |_, block| {
+            let missing = |i: &usize| (0..block.n_cols()).any(|j| block.column(j)[*i].is_nan());
+            match (0..block.n_rows()).find(|i| block.has_missing() && missing(i)) {
+                Some(i) => {
+                    let row = block.row_number(i);
+                    Err(Error::config("data", format!("row {row} (from 0) has missing entries; {what} needs complete rows")))
+                }
+                None => Ok(()),
+            }
+        },
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Rows;
+
+    /// Two passes, as the definition says.
+    fn naive(x: &Array2<f64>, w: &Array1<f64>) -> (Array1<f64>, Array2<f64>) {
+        let n = w.sum();
+        let mean = w.dot(x) / n;
+        let r = x - &mean;
+        let s = r.t().dot(&(&r * &w.view().insert_axis(Axis(1)))) / n;
+        (mean, s)
+    }
+
+    #[test]
+    fn moments_are_those_of_two_passes_even_when_the_first_rows_mislead() {
+        for rows in [1, 2, 31, 33, 300, 3000] {
+            // a far outlier in the first row, a trend, a constant column and a large offset
+            let x = Array2::from_shape_fn((rows, 4), |(i, j)| match j {
+                0 => f64::from(u8::from(i == 0)) * 1e9,
+                1 => i as f64,
+                2 => 0.1,
+                _ => 1e8 + (i as f64 * 1.7).sin(),
+            });
+            let w = Array1::from_shape_fn(rows, |i| 1.0 + (i % 3) as f64);
+            let (mean, s) = naive(&x, &w);
+            let m = moments(&Rows::new(&x).weighted(w.view()).unwrap()).unwrap();
+            let (_, mean_again, variances) = mean_and_variances(&Rows::new(&x).weighted(w.view()).unwrap()).unwrap();
+            for j in 0..4 {
+                // a few roundings of sums of n terms, each relative to the column's own size
+                let scale = mean[j].abs() + s[[j, j]].sqrt();
+                assert!((m.mean[j] - mean[j]).abs() <= 1e-14 * scale);
+                assert!((mean_again[j] - mean[j]).abs() <= 1e-14 * scale);
+                assert!((variances[j] - s[[j, j]]).abs() <= 1e-12 * s[[j, j]] + 1e-30 * mean[j] * mean[j], "{rows} {j}");
+                for k in 0..4 {
+                    // 1e8 * eps is what rounding the naive mean of the last column does to its centred values
+                    let tolerance = 1e-12 * (s[[j, j]] * s[[k, k]]).sqrt()
+                        + 3e-8 * f64::from(u8::from(j == 3 || k == 3)) * (s[[j, j]] * s[[k, k]]).sqrt();
+                    assert!(
+                        (m.covariance[[j, k]] - s[[j, k]]).abs() <= tolerance + 1e-30,
+                        "{rows} {j} {k}: {} {}",
+                        m.covariance[[j, k]],
+                        s[[j, k]]
+                    );
+                }
+            }
+            assert_eq!(m.covariance[[2, 2]], 0.0);
+        }
+    }
 }

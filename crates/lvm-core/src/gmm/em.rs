@@ -6,7 +6,7 @@ use crate::gmm::columns::Columns;
 use crate::gmm::covariance::CovarianceType;
 use crate::gmm::expectation::{Expectation, Rule, check_responsibilities};
 use crate::gmm::floor::Floor;
-use crate::gmm::maximisation::{Maximum, maximise};
+use crate::gmm::maximisation::{Parameters, Settled, maximise};
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::reseed::{place_back, reseed};
 use crate::gmm::start;
@@ -18,6 +18,8 @@ use ndarray::Array2;
 
 /// Where EM starts.
 #[derive(Debug, Clone, Default)]
+// one value a fit: its size does not matter, and a Box would be in the way of whoever writes it
+#[allow(clippy::large_enum_variant)]
 pub enum Start {
     /// Means by k-means++ and a few sweeps of k-means on standardised columns (of a sample, if the table is large), covariances of
     /// the clusters drawn towards their average.
@@ -63,9 +65,10 @@ pub enum Start {
 /// * `ridge: 0`, `floor: 1e-12`: regular data get the unregularised maximum-likelihood answer. See below.
 ///
 /// # When it fails, and what is done
-/// * A component shrinks onto a row or a plane: its covariance is held at `floor`, relative to the variances of the columns, and
-///   [`RepairKind::CovarianceFloored`] tells. `ridge` is the remedy where that is not wanted.
-/// * A component loses its rows (N_k below a thousandth of a row): it is put back at the row that is explained worst, at most three
+/// * A component shrinks onto a row or a plane: its covariance is held at `floor`, relative to the scales of the columns, and
+///   [`RepairKind::CovarianceFloored`] tells. Such a likelihood has no maximum, so a start that needed no floor is preferred to one
+///   that did, whatever their objectives. `ridge` is the remedy where none does without.
+/// * A component loses its rows (N_k below 1e-10 N): it is put back at the row that is explained worst, at most three
 ///   times, and [`RepairKind::ComponentReseeded`] tells. That iteration does not count as converged.
 ///
 /// # Errors
@@ -100,7 +103,8 @@ pub struct GmmEm {
     pub stopping: Stopping,
     /// Added to the variances in every M-step, in squared units of the data.
     pub ridge: f64,
-    /// The smallest variance of a component in any direction, as a share of the variances of the columns.
+    /// The smallest variance of a component in any direction, as a share of the squared scales of the columns (at most their
+    /// variances; not moved by a far outlier).
     pub floor: f64,
 }
 
@@ -182,14 +186,14 @@ impl GmmEm {
             }
             Start::KMeansPlusPlus | Start::RandomRows => {}
         }
-        let columns = Columns::new(data)?;
+        let columns = Columns::new(data, self.components)?;
         columns.check(data, self.components, self.covariance, self.ridge)?;
         Ok(columns)
     }
 
     /// The first state.
     fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
-        let floor = Floor::new(&columns.variance, self.floor, self.ridge);
+        let floor = Floor::new(columns, self.floor, self.ridge);
         let expectation = match &self.start {
             Start::Parameters(mixture) => Expectation { mixture: mixture.clone(), rule: Rule::Posterior },
             Start::Responsibilities(given) => {
@@ -207,40 +211,46 @@ impl GmmEm {
     }
 
     /// M-step, with statistics taken again if a mean has moved far, and with dead components put back.
-    fn maximise(&self, state: &mut GmmState, data: &dyn RowSource) -> Result<(Maximum, Vec<RepairKind>)> {
-        let threshold = DEAD * state.columns.row_weight();
+    fn maximise(&self, state: &mut GmmState, data: &dyn RowSource) -> Result<(GaussianMixture, Vec<RepairKind>)> {
+        let threshold = DEAD * state.columns.weight;
         let dead: Vec<usize> = (0..self.components).filter(|&k| state.statistics.counts[k] < threshold).collect();
-        let centres = state.expectation.mixture.means().clone();
-        let mut maximum = maximise(&state.statistics, centres.view(), &dead, self.ridge, &state.floor)?;
-        if maximum.moved_far {
-            let centres = maximum.means;
-            let statistics = state.expectation.gather(data, self.covariance, Some(centres.view()))?;
-            maximum = maximise(&statistics, centres.view(), &dead, self.ridge, &state.floor)?;
+        let before = &state.expectation.mixture;
+        let mut settled = maximise(&state.statistics, before.means().view(), &dead, self.ridge, &state.floor).settle(&state.floor)?;
+        if settled.moved_far {
+            let centres = settled.mixture.means().view();
+            let statistics = state.expectation.gather(data, self.covariance, Some(centres))?;
+            settled = maximise(&statistics, centres, &dead, self.ridge, &state.floor).settle(&state.floor)?;
         }
+        let Settled { mut mixture, floored, .. } = settled;
         let mut repairs = Vec::new();
-        let (back, given_up): (Vec<usize>, Vec<usize>) = dead.into_iter().partition(|&k| state.reseeded[k] < RESEEDINGS);
-        place_back(&mut maximum, &given_up, &state.expectation.mixture);
-        if !back.is_empty() {
-            for (component, row) in reseed(&mut maximum, &back, data, &state.columns.mean)? {
-                state.reseeded[component] += 1;
-                repairs.push(RepairKind::ComponentReseeded { component, row });
+        if !dead.is_empty() {
+            let mut parameters = Parameters::of(&mixture);
+            let (back, given_up): (Vec<usize>, Vec<usize>) = dead.into_iter().partition(|&k| state.reseeded[k] < RESEEDINGS);
+            place_back(&mut parameters, &given_up, before);
+            if !back.is_empty() {
+                for (component, row) in reseed(&mut parameters, &back, data, &state.columns.mean)? {
+                    state.reseeded[component] += 1;
+                    repairs.push(RepairKind::ComponentReseeded { component, row });
+                }
             }
+            mixture = parameters.mixture()?;
         }
-        for (component, floor) in maximum.floored.iter().enumerate() {
+        for (component, floor) in floored.into_iter().enumerate() {
             // reported when it begins, not again while it lasts
-            if let Some(floor) = *floor
+            if let Some(floor) = floor
                 && !state.floored[component]
             {
                 repairs.push(RepairKind::CovarianceFloored { component, floor });
             }
             state.floored[component] = floor.is_some();
         }
-        Ok((maximum, repairs))
+        Ok((mixture, repairs))
     }
 }
 
-/// A component is dead when its responsibilities add up to less than this many average rows.
-const DEAD: f64 = 1e-3;
+/// A component is dead when its share of the rows is less than this: far less than a row of any table in memory, and far more than what
+/// rounding makes of the mean and covariance of so little.
+const DEAD: f64 = 1e-10;
 
 /// How often one component is put back before it is given up.
 const RESEEDINGS: u32 = 3;
@@ -270,8 +280,7 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
     }
 
     fn step(&self, state: &mut GmmState, data: &(dyn RowSource + 'd)) -> Result<Step> {
-        let (maximum, repairs) = self.maximise(state, data)?;
-        let mixture = GaussianMixture::new(maximum.weights, maximum.means, maximum.covariances)?;
+        let (mixture, repairs) = self.maximise(state, data)?;
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
         state.statistics = state.expectation.gather(data, self.covariance, None)?;
         let objective = state.statistics.log_likelihood / state.statistics.weight;

@@ -58,6 +58,9 @@ impl Expectation {
     /// A block about any centres.
     fn add(&self, block: &Block<'_>, centres: ArrayView2<'_, f64>, accumulator: &mut Accumulator) -> Result<()> {
         let statistics = &mut accumulator.statistics;
+        if block.has_missing() && matches!(self.rule, Rule::Posterior) {
+            return missing::accumulate(&self.mixture, block, centres, statistics);
+        }
         let rows = block.n_rows();
         let mut gamma = Array2::zeros((rows, self.mixture.n_components()).f());
         let mut log_p = vec![0.0; rows];

@@ -1,7 +1,7 @@
 //! The floor under covariances: the smallest change that keeps the likelihood bounded.
 //!
 //! The likelihood of a Gaussian mixture has no maximum: it goes to infinity as a component shrinks onto a row, or onto a plane that
-//! holds all its rows. With r_j the variance of column j over all rows and R = diag(r), EM maximises over covariances with
+//! holds all its rows. With R = diag(r), r_j the squared scale of column j, EM maximises over covariances with
 //!
 //! ```text
 //! λ_min(R^−½ Σ_k R^−½) ≥ τ
@@ -9,10 +9,17 @@
 //!
 //! The M-step under this constraint raises the eigenvalues of R^−½ Σ̂_k R^−½ below τ to τ and leaves the others alone (the objective
 //! −½ (log λ + s/λ) falls on both sides of λ = s), so it is still EM: the likelihood rises, and where no eigenvalue is below τ the
-//! answer is the unregularised maximum-likelihood one. τ = 10⁻¹² allows components a million times narrower than the table in any
-//! direction, and stays above what rounding does to an eigenvalue (about D ε ≈ 10⁻¹⁴ for D = 64).
+//! answer is the unregularised maximum-likelihood one.
+//!
+//! τ = 10⁻¹² allows components a million times narrower than the scale in any direction, and stays above what rounding does to an
+//! eigenvalue (about D ε ≈ 10⁻¹⁴ for D = 64). The scale √r_j is the width the column would have if it were everywhere as dense as in
+//! its densest part, and at most its standard deviation: one far outlier, or clusters very far apart, blow up the variance of a column
+//! and not this. It is never so small that the floor falls below what rounding leaves of a number of the column's size:
+//! τ r_j ≥ (64 ε max_n |x_nj|)².
 
 use crate::error::Result;
+use crate::gmm::columns::Columns;
+use crate::gmm::prepared::Whitening;
 use crate::linalg;
 use ndarray::{Array1, Array2, ArrayView2};
 
@@ -26,9 +33,13 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// Relative to column variances; a column that does not vary counts with the ridge.
-    pub(crate) fn new(variance: &Array1<f64>, relative: f64, ridge: f64) -> Self {
-        Floor { reference: variance.mapv(|v| if v > 0.0 { v } else { ridge }), relative }
+    /// Relative to the scales of the columns; one that does not vary counts with the ridge.
+    pub(crate) fn new(columns: &Columns, relative: f64, ridge: f64) -> Self {
+        let scale = |j: usize| {
+            let rounding = 64.0 * f64::EPSILON * columns.magnitude[j];
+            if columns.variance[j] > 0.0 { columns.dense[j].max(rounding * rounding / relative) } else { ridge }
+        };
+        Floor { reference: (0..columns.variance.len()).map(scale).collect(), relative }
     }
 
     /// r_j (D).
@@ -48,7 +59,7 @@ impl Floor {
 
     /// Raises a matrix; whether that was needed.
     pub(crate) fn raise(&self, sigma: &mut Array2<f64>) -> Result<bool> {
-        if self.certified(sigma.view()) {
+        if linalg::cholesky(sigma.view()).is_ok_and(|l| self.certified(linalg::inverse_lower(l.view()).view())) {
             return Ok(false);
         }
         let scale = self.reference.mapv(f64::sqrt);
@@ -74,10 +85,17 @@ impl Floor {
         }
     }
 
-    /// Whether λ_min ≥ τ follows from λ_min ≥ 1 / tr(S⁻¹), without an eigen-decomposition: tr(S⁻¹) = Σ_ij r_j (L⁻¹)²_ij.
-    fn certified(&self, sigma: ArrayView2<'_, f64>) -> bool {
-        let Ok(l) = linalg::cholesky(sigma) else { return false };
-        let inverse = linalg::inverse_lower(l.view());
+    /// Whether λ_min ≥ τ is certain for every matrix, from λ_min ≥ 1 / tr(S⁻¹) and without an eigen-decomposition:
+    /// tr(S_k⁻¹) = Σ_ij r_j (L_k⁻¹)²_ij.
+    pub(crate) fn certifies(&self, whitening: &Whitening) -> bool {
+        match whitening {
+            Whitening::Full(a) => a.outer_iter().all(|a| self.certified(a)),
+            Whitening::Tied(a) => self.certified(a.view()),
+            Whitening::Diagonal(_) | Whitening::Spherical(_) => true,
+        }
+    }
+
+    fn certified(&self, inverse: ArrayView2<'_, f64>) -> bool {
         let trace: f64 = inverse.columns().into_iter().zip(&self.reference).map(|(c, r)| r * c.dot(&c)).sum();
         trace <= 1.0 / self.relative
     }
@@ -90,7 +108,7 @@ mod tests {
 
     #[test]
     fn regular_matrices_are_left_alone_bit_for_bit() {
-        let floor = Floor::new(&array![1.0, 1e10], 1e-12, 0.0);
+        let floor = Floor { reference: array![1.0, 1e10], relative: 1e-12 };
         let mut sigma = array![[1e-11, 3e-7], [3e-7, 0.1]];
         let before = sigma.clone();
         assert!(!floor.raise(&mut sigma).unwrap());
@@ -99,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_singular_matrix_is_raised_in_its_null_direction_only() {
-        let floor = Floor::new(&array![1.0, 1.0], 1e-12, 0.0);
+        let floor = Floor { reference: array![1.0, 1.0], relative: 1e-12 };
         let mut sigma = array![[1.0, 1.0], [1.0, 1.0]];
         assert!(floor.raise(&mut sigma).unwrap());
         // (1, −1)/√2 has variance τ = 1e-12, known to a few ε = 2.2e-16 of the other eigenvalue, 2

@@ -94,6 +94,11 @@ impl GaussianMixture {
         Ok(GaussianMixture { weights, covariances, prepared })
     }
 
+    /// The mixture of parameters that are right by construction, with what was prepared from them.
+    pub(crate) fn from_prepared(weights: Array1<f64>, covariances: Covariances, prepared: Prepared) -> Self {
+        GaussianMixture { weights, covariances, prepared }
+    }
+
     /// π (K).
     pub fn weights(&self) -> &Array1<f64> {
         &self.weights

@@ -5,6 +5,7 @@ use crate::gmm::covariance::Covariances;
 use crate::gmm::kernel::Packed;
 use crate::linalg;
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use rayon::prelude::*;
 use std::f64::consts::PI;
 
 /// Parameters in the form in which densities are evaluated:
@@ -18,7 +19,9 @@ pub(crate) struct Prepared {
     pub(crate) means: Array2<f64>,
     /// log π_k (K).
     pub(crate) log_weights: Array1<f64>,
-    /// log_scale_k, A_k and the rest, for the inner loops.
+    /// A_k.
+    pub(crate) whitening: Whitening,
+    /// A_k and the rest, for the inner loops.
     pub(crate) packed: Box<Packed>,
 }
 
@@ -43,7 +46,7 @@ impl Prepared {
         let log_weights = weights.mapv(f64::ln);
         let log_scale = &log_weights - 0.5 * (log_det + d as f64 * (2.0 * PI).ln());
         let packed = Box::new(Packed::new(means, &log_weights, &log_scale, &whitening));
-        Ok(Prepared { means: means.clone(), log_weights, packed })
+        Ok(Prepared { means: means.clone(), log_weights, whitening, packed })
     }
 
     /// D.
@@ -63,8 +66,10 @@ fn whiten(covariances: &Covariances, k: usize, d: usize) -> Result<(Whitening, A
     Ok(match covariances {
         Covariances::Full(c) => {
             let (mut inverse, mut log_det) = (Array3::zeros((k, d, d)), Array1::zeros(k));
-            for (index, matrix) in c.outer_iter().enumerate() {
-                let (a, det) = factor(matrix, || format!("the covariance of component {index} (from 0)"))?;
+            let name = |index: usize| format!("the covariance of component {index} (from 0)");
+            let factors: Vec<_> = (0..k).into_par_iter().map(|index| factor(c.index_axis(Axis(0), index), || name(index))).collect();
+            for (index, result) in factors.into_iter().enumerate() {
+                let (a, det) = result?;
                 inverse.index_axis_mut(Axis(0), index).assign(&a);
                 log_det[index] = det;
             }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gmm::covariance::Covariances;
-use crate::gmm::missing::{Conditional, of, patterns};
+use crate::gmm::missing::{Conditional, Group, patterns};
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::{log_sum_exp, normalise_log};
 use crate::imputation::{Imputation, MissingBlock};
@@ -58,7 +58,7 @@ impl GaussianMixture {
         let mut means = Array2::zeros((k, rest.len()));
         let mut matrices = Vec::with_capacity(k);
         for k in 0..k {
-            let conditional = Conditional::new(self.covariances(), k, d, observed, &rest)?;
+            let conditional = Conditional::new(self.covariances(), k, observed, &rest)?;
             let mean = self.means().row(k);
             let y = (&values - &mean.select(Axis(0), observed)).insert_axis(Axis(0));
             log_weights[k] = self.prepared().log_weights[k] + conditional.log_density(y.view())[0];
@@ -112,27 +112,24 @@ impl GaussianMixture {
         self.block_log_densities(block, gamma.view_mut())?;
         let first = all.0.len();
         for pattern in patterns(block).into_iter().filter(|p| !p.missing.is_empty()) {
-            let conditionals = super::missing::conditionals(self, &pattern)?;
+            let group = Group::new(self, pattern)?;
+            let missing = &group.pattern.missing;
             // m_k of every row of the pattern, a table (B, |m|) a component
             let means: Vec<Array2<f64>> = (0..k)
-                .map(|k| {
-                    let y = pattern.centred(block, self.means().row(k));
-                    of(&conditionals, k).shift(y.view()) + self.means().row(k).select(Axis(0), &pattern.missing)
-                })
+                .map(|k| group.conditional(k).shift(group.centred(block, k).view()) + self.means().row(k).select(Axis(0), missing))
                 .collect();
-            for (r, &i) in pattern.rows.iter().enumerate() {
+            for (r, &i) in group.pattern.rows.iter().enumerate() {
                 normalise_log(gamma.row_mut(i), block, i)?;
                 let weight: Array1<f64> = gamma.row(i).mapv(f64::exp);
-                let mean: Array1<f64> =
-                    weight.iter().zip(&means).fold(Array1::zeros(pattern.missing.len()), |sum, (w, m)| sum + *w * &m.row(r));
+                let mean: Array1<f64> = weight.iter().zip(&means).fold(Array1::zeros(missing.len()), |sum, (w, m)| sum + *w * &m.row(r));
                 let mut covariance = Array2::zeros((mean.len(), mean.len()));
                 for (k, (w, m)) in weight.iter().zip(&means).enumerate() {
-                    covariance.scaled_add(*w, &of(&conditionals, k).covariance);
+                    covariance.scaled_add(*w, &group.conditional(k).covariance);
                     let between = (&m.row(r) - &mean).insert_axis(Axis(0));
                     linalg::gram_lower(*w, between.view(), covariance.view_mut());
                 }
                 linalg::mirror_lower(&mut covariance);
-                all.0.push(MissingBlock { row: block.row_number(i), columns: pattern.missing.clone(), mean, covariance });
+                all.0.push(MissingBlock { row: block.row_number(i), columns: missing.clone(), mean, covariance });
             }
         }
         all.0[first..].sort_by_key(|b| b.row);

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gmm::covariance::Covariances;
-use crate::gmm::maximisation::Maximum;
+use crate::gmm::maximisation::Parameters;
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::log_sum_exp;
 use crate::rows::RowSource;
@@ -60,32 +60,31 @@ fn worst(mixture: &GaussianMixture, data: &dyn RowSource, mean: &Array1<f64>, ke
     Ok(found.places)
 }
 
-/// Puts the `dead` components of `maximum` at the rows the others explain worst, with weight 1/K and the pooled covariance of the
+/// Puts the `dead` components at the rows the others explain worst, with weight 1/K and the pooled covariance of the
 /// others; returns component and row of each.
-pub(crate) fn reseed(maximum: &mut Maximum, dead: &[usize], data: &dyn RowSource, mean: &Array1<f64>) -> Result<Vec<(usize, usize)>> {
-    let k = maximum.weights.len();
+pub(crate) fn reseed(parameters: &mut Parameters, dead: &[usize], data: &dyn RowSource, mean: &Array1<f64>) -> Result<Vec<(usize, usize)>> {
+    let k = parameters.weights.len();
     let live: Vec<usize> = (0..k).filter(|k| !dead.contains(k)).collect();
-    let weights = maximum.weights.select(Axis(0), &live);
+    let weights = parameters.weights.select(Axis(0), &live);
     let weights = &weights / weights.sum();
-    let covariances = match &maximum.covariances {
+    let covariances = match &parameters.covariances {
         Covariances::Full(c) => Covariances::Full(c.select(Axis(0), &live)),
         Covariances::Tied(c) => Covariances::Tied(c.clone()),
         Covariances::Diagonal(c) => Covariances::Diagonal(c.select(Axis(0), &live)),
         Covariances::Spherical(c) => Covariances::Spherical(c.select(Axis(0), &live)),
     };
-    let others = GaussianMixture::new(weights.clone(), maximum.means.select(Axis(0), &live), covariances)?;
+    let others = GaussianMixture::new(weights.clone(), parameters.means.select(Axis(0), &live), covariances)?;
     let places = worst(&others, data, mean, dead.len())?;
     let share = 1.0 / k as f64;
-    live.iter().zip(&weights).for_each(|(&k, w)| maximum.weights[k] = w * (1.0 - share * dead.len() as f64));
+    live.iter().zip(&weights).for_each(|(&k, w)| parameters.weights[k] = w * (1.0 - share * dead.len() as f64));
     let pooled = pool(others.covariances(), &weights);
     let mut seeded = Vec::with_capacity(dead.len());
     for (index, &k) in dead.iter().enumerate() {
         // fewer distinct rows than dead components: some share a place
         let place = &places[index % places.len()];
-        maximum.weights[k] = share;
-        maximum.means.row_mut(k).iter_mut().zip(&place.x).for_each(|(m, x)| *m = *x);
-        set(&mut maximum.covariances, k, &pooled);
-        maximum.floored[k] = None;
+        parameters.weights[k] = share;
+        parameters.means.row_mut(k).iter_mut().zip(&place.x).for_each(|(m, x)| *m = *x);
+        set(&mut parameters.covariances, k, &pooled);
         seeded.push((k, place.row));
     }
     Ok(seeded)
@@ -119,15 +118,15 @@ pub(crate) fn set(covariances: &mut Covariances, k: usize, single: &Covariances)
 }
 
 /// Leaves components that have been given up where `before` had them.
-pub(crate) fn place_back(maximum: &mut Maximum, given_up: &[usize], before: &GaussianMixture) {
+pub(crate) fn place_back(parameters: &mut Parameters, given_up: &[usize], before: &GaussianMixture) {
     for &k in given_up {
-        maximum.means.row_mut(k).assign(&before.means().row(k));
+        parameters.means.row_mut(k).assign(&before.means().row(k));
         let single = match before.covariances() {
             Covariances::Full(c) => Covariances::Full(c.select(Axis(0), &[k])),
             Covariances::Tied(c) => Covariances::Tied(c.clone()),
             Covariances::Diagonal(c) => Covariances::Diagonal(c.select(Axis(0), &[k])),
             Covariances::Spherical(c) => Covariances::Spherical(c.select(Axis(0), &[k])),
         };
-        set(&mut maximum.covariances, k, &single);
+        set(&mut parameters.covariances, k, &single);
     }
 }

@@ -28,7 +28,9 @@ use rand::seq::SliceRandom;
 ///
 /// # When it fails
 /// A combination that can't be fitted (a constant column for all but spherical, more components than rows) stands in the table with
-/// its error; only if all fail is there no answer.
+/// its error; only if all fail is there no answer. A fit that needed the covariance floor has a likelihood without a maximum, which
+/// no criterion can weigh: it stands in the table with its numbers and a note in place of the error, and can win only if there is
+/// none without.
 ///
 /// # Example
 /// ```
@@ -89,7 +91,7 @@ impl GmmSelect {
         let folds = self.check(data)?;
         let folds = (folds > 0).then(|| Folds::new(data, folds, seed));
         let mut table = Vec::new();
-        let mut best: Option<(f64, usize, Fitted<GaussianMixture>)> = None;
+        let mut best: Option<((bool, f64), usize, Fitted<GaussianMixture>)> = None;
         let mut first_error = None;
         let mut stopped = false;
         let combinations = self.covariances.iter().flat_map(|c| self.components.iter().map(move |k| (*c, *k)));
@@ -111,9 +113,9 @@ impl GmmSelect {
             let score = self.criterion.score(&candidate);
             table.push(candidate);
             if let (Some(fitted), Some(score)) = (fitted, score)
-                && best.as_ref().is_none_or(|b| score > b.0)
+                && best.as_ref().is_none_or(|b| (!fitted.is_floored(), score) > b.0)
             {
-                best = Some((score, table.len() - 1, fitted));
+                best = Some(((!fitted.is_floored(), score), table.len() - 1, fitted));
             }
             if stopped {
                 break;
@@ -163,7 +165,7 @@ fn tabulate(
         laplace_evidence: None,
         held_out: folds.map(|folds| folds.held_out(em, data, seed)).transpose()?,
         status: Some(fitted.status),
-        error: None,
+        error: fitted.is_floored().then(|| "a covariance was singular and held at the floor: the likelihood has no maximum".into()),
     };
     Ok((candidate, fitted))
 }

@@ -9,7 +9,7 @@ use crate::gmm::covariance::{CovarianceType, Covariances};
 use crate::gmm::em::GmmEm;
 use crate::gmm::expectation::{Expectation, Rule};
 use crate::gmm::floor::Floor;
-use crate::gmm::maximisation::maximise;
+use crate::gmm::maximisation::{Parameters, maximise};
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::reseed::{pool, set};
 use crate::random::{Purpose, stream};
@@ -42,19 +42,20 @@ pub(super) fn kmeans(em: &GmmEm, data: &dyn RowSource, columns: &Columns, floor:
     let clusters = Expectation { mixture: reference(columns, centres)?, rule: Rule::Hard };
     let statistics = clusters.gather(data, em.covariance, None)?;
     let empty: Vec<usize> = (0..k).filter(|&k| statistics.counts[k] <= 0.0).collect();
-    let mut maximum = maximise(&statistics, clusters.mixture.means().view(), &empty, em.ridge, floor)?;
+    let settled = maximise(&statistics, clusters.mixture.means().view(), &empty, em.ridge, floor).settle(floor)?;
+    let mut parameters = Parameters::of(&settled.mixture);
     let rows = statistics.counts.mapv(|n| n / columns.row_weight());
-    let average = pool(&maximum.covariances, &maximum.weights);
+    let average = pool(&parameters.covariances, &parameters.weights);
     let extra = data.n_cols() as f64 + 2.0;
     for k in 0..k {
         let share = rows[k] / (rows[k] + extra);
-        let own = blend(&maximum.covariances, k, &average, share);
-        set(&mut maximum.covariances, k, &own);
+        let own = blend(&parameters.covariances, k, &average, share);
+        set(&mut parameters.covariances, k, &own);
     }
     // one row more for each, so that a centre without rows has a weight
     let weights = &rows + 1.0;
-    let mixture = GaussianMixture::new(&weights / weights.sum(), maximum.means, maximum.covariances)?;
-    Ok(Expectation { mixture, rule: Rule::Posterior })
+    parameters.weights = &weights / weights.sum();
+    Ok(Expectation { mixture: parameters.mixture()?, rule: Rule::Posterior })
 }
 
 /// share · Σ_k + (1 − share) · average, as a covariance of one component.
@@ -85,14 +86,15 @@ pub(super) fn random_rows(
     // the table as one component
     let whole = Expectation { mixture: reference(columns, columns.mean.clone().insert_axis(Axis(0)))?, rule: Rule::Hard };
     let statistics = whole.gather(data, em.covariance, None)?;
-    let single = maximise(&statistics, whole.mixture.means().view(), &[], em.ridge, floor)?.covariances;
+    let settled = maximise(&statistics, whole.mixture.means().view(), &[], em.ridge, floor).settle(floor)?;
+    let single = settled.mixture.covariances();
     let mut covariances = match em.covariance {
         CovarianceType::Full => Covariances::Full(Array3::zeros((k, d, d))),
         CovarianceType::Tied => single.clone(),
         CovarianceType::Diagonal => Covariances::Diagonal(Array2::zeros((k, d))),
         CovarianceType::Spherical => Covariances::Spherical(Array1::zeros(k)),
     };
-    (0..k).for_each(|k| set(&mut covariances, k, &single));
+    (0..k).for_each(|k| set(&mut covariances, k, single));
     let mixture = GaussianMixture::new(Array1::from_elem(k, 1.0 / k as f64), means, covariances)?;
     Ok(Expectation { mixture, rule: Rule::Posterior })
 }

@@ -1,16 +1,43 @@
 //! Decompositions by faer.
+//!
+//! faer's own front doors split the work by the number of threads at hand, and sums split differently round differently. Here the
+//! work is always split the same way, so that a decomposition is the same to the last bit on any number of threads.
 
 use super::{NotPositiveDefinite, descending, owned};
 use crate::error::{ErrorKind, Result};
-use faer::Side;
-use faer::linalg::cholesky::llt::factor::LltError;
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::householder::{
+    apply_block_householder_sequence_on_the_left_in_place_scratch, apply_block_householder_sequence_on_the_left_in_place_with_conj,
+};
+use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, recommended_block_size};
+use faer::linalg::svd::{ComputeSvdVectors, svd as thin_svd, svd_scratch};
+use faer::{Conj, Mat, Par};
 use faer_ext::IntoFaer;
 use ndarray::{Array1, Array2, ArrayView2};
+use std::num::NonZeroUsize;
+
+/// How a large decomposition is split, whatever the number of threads.
+const PARTS: Par = Par::Rayon(NonZeroUsize::MIN.saturating_add(7));
+
+/// Below this many rows and columns together, splitting costs more than it saves.
+const SMALL: usize = 256;
+
+fn split(rows: usize, cols: usize) -> Par {
+    if rows + cols < SMALL { Par::Seq } else { PARTS }
+}
 
 pub(super) fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64>, NotPositiveDefinite> {
-    match a.into_faer().llt(Side::Lower) {
-        Ok(llt) => {
-            let l = owned(llt.L());
+    let n = a.nrows();
+    let mut l = a.into_faer().to_owned();
+    let par = split(n, n);
+    let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(n, par, Default::default()));
+    match cholesky_in_place(l.as_mut(), Default::default(), par, MemStack::new(&mut memory), Default::default()) {
+        Ok(_) => {
+            let mut l = owned(l.as_ref());
+            (0..n).for_each(|j| (0..j).for_each(|i| l[[i, j]] = 0.0));
             // a NaN pivot passes faer's test for positivity
             match l.diag().iter().position(|v| !v.is_finite()) {
                 Some(index) => Err(NotPositiveDefinite { index }),
@@ -22,19 +49,49 @@ pub(super) fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64
 }
 
 pub(super) fn eigh(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-    let evd =
-        a.into_faer().self_adjoint_eigen(Side::Lower).map_err(|_| ErrorKind::Decomposition { what: "symmetric eigen-decomposition" })?;
-    let values: Array1<f64> = evd.S().column_vector().iter().copied().collect();
-    Ok(descending(values.view(), owned(evd.U()).view()))
+    let n = a.nrows();
+    let (mut vectors, mut values) = (Mat::zeros(n, n), Diag::zeros(n));
+    let par = split(n, n);
+    let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, par, Default::default()));
+    let stack = MemStack::new(&mut memory);
+    self_adjoint_evd(a.into_faer(), values.as_mut(), Some(vectors.as_mut()), par, stack, Default::default())
+        .map_err(|_| ErrorKind::Decomposition { what: "symmetric eigen-decomposition" })?;
+    let values: Array1<f64> = values.column_vector().iter().copied().collect();
+    Ok(descending(values.view(), owned(vectors.as_ref()).view()))
 }
 
 pub(super) fn svd(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
-    let svd = a.into_faer().thin_svd().map_err(|_| ErrorKind::Decomposition { what: "singular value decomposition" })?;
-    let s = svd.S().column_vector().iter().copied().collect();
-    Ok((owned(svd.U()), s, owned(svd.V().transpose())))
+    let (m, n) = a.dim();
+    let r = m.min(n);
+    let (mut u, mut s, mut v) = (Mat::zeros(m, r), Diag::zeros(r), Mat::zeros(n, r));
+    let par = split(m, n);
+    let mut memory = MemBuffer::new(svd_scratch::<f64>(m, n, ComputeSvdVectors::Thin, ComputeSvdVectors::Thin, par, Default::default()));
+    let stack = MemStack::new(&mut memory);
+    thin_svd(a.into_faer(), s.as_mut(), Some(u.as_mut()), Some(v.as_mut()), par, stack, Default::default())
+        .map_err(|_| ErrorKind::Decomposition { what: "singular value decomposition" })?;
+    let s = s.column_vector().iter().copied().collect();
+    Ok((owned(u.as_ref()), s, owned(v.transpose())))
 }
 
 pub(super) fn qr(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array2<f64>)> {
-    let qr = a.into_faer().qr();
-    Ok((owned(qr.compute_thin_Q().as_ref()), owned(qr.thin_R())))
+    let (m, n) = a.dim();
+    let r = m.min(n);
+    let mut factors = a.into_faer().to_owned();
+    let par = split(m, n);
+    let block = recommended_block_size::<f64>(m, n);
+    let mut coefficients = Mat::zeros(block, r);
+    let mut memory = MemBuffer::new(qr_in_place_scratch::<f64>(m, n, block, par, Default::default()));
+    qr_in_place(factors.as_mut(), coefficients.as_mut(), par, MemStack::new(&mut memory), Default::default());
+    let mut q = Mat::identity(m, r);
+    let mut memory = MemBuffer::new(apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(m, block, r));
+    apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        factors.get(.., ..r),
+        coefficients.as_ref(),
+        Conj::No,
+        q.as_mut(),
+        par,
+        MemStack::new(&mut memory),
+    );
+    let upper = Array2::from_shape_fn((r, n), |(i, j)| if i <= j { factors[(i, j)] } else { 0.0 });
+    Ok((owned(q.as_ref()), upper))
 }

@@ -1,3 +1,11 @@
-//! Integration tests, one binary.
+//! Integration tests of lvm-core, one binary.
 
+mod fa;
+mod gmm_fit;
 mod gmm_golden;
+mod gmm_naive;
+mod gmm_query;
+mod gmm_refusals;
+mod laws;
+mod numerics;
+mod ppca;

@@ -1,0 +1,174 @@
+//! `lvm fit gmm|ppca|fa`.
+
+use super::shared::{DataArgs, Initial, SaveArgs, StoppingArgs, at_least_one, not_negative};
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// What to fit.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FitCommand {
+    /// Gaussian mixture by EM
+    Gmm(FitGmmArgs),
+    /// Probabilistic PCA, in closed form or by EM
+    Ppca(FitPpcaArgs),
+    /// Factor analysis
+    Fa(FitFaArgs),
+}
+
+/// `lvm fit gmm`.
+#[derive(Debug, Args)]
+pub(crate) struct FitGmmArgs {
+    /// Components; may be left out when --init names a file
+    #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) components: Option<usize>,
+    /// Shape of the covariances
+    #[arg(long, value_enum, value_name = "SHAPE", default_value_t = Shape::Full)]
+    pub(crate) covariance: Shape,
+    /// Start: kmeans++, random, a table of responsibilities (N x K), or a model file to go on from
+    #[arg(long, value_name = "START", default_value = "kmeans++", value_parser = Initial::parse)]
+    pub(crate) init: Initial,
+    #[command(flatten)]
+    pub(crate) mixture: MixtureArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) save: SaveArgs,
+}
+
+/// What `fit gmm` and `select gmm` share.
+#[derive(Debug, Args)]
+pub(crate) struct MixtureArgs {
+    /// Independent starts, of which the likeliest is kept
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) restarts: Option<usize>,
+    /// Ridge added to the diagonal of every covariance, in squared units of the data
+    #[arg(long, value_name = "RIDGE", allow_negative_numbers = true, default_value = "0", value_parser = not_negative)]
+    pub(crate) reg: f64,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
+}
+
+/// `lvm fit ppca`.
+#[derive(Debug, Args)]
+pub(crate) struct FitPpcaArgs {
+    /// Latent dimensions
+    #[arg(short = 'q', long = "components", value_name = "Q", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) components: usize,
+    /// How to find the maximum; auto is closed form, or EM with --missing
+    #[arg(long, value_enum, default_value_t = PpcaMethod::Auto)]
+    pub(crate) method: PpcaMethod,
+    /// Independent starts of EM
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) restarts: Option<usize>,
+    /// A model file for EM to go on from
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) init: Option<PathBuf>,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) save: SaveArgs,
+}
+
+/// Ways to fit probabilistic PCA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PpcaMethod {
+    /// What suits the shape of the table
+    Auto,
+    /// Eigen-decomposition of the covariance (D x D)
+    Eigen,
+    /// Eigen-decomposition of the Gram matrix (N x N), for fewer rows than columns
+    Gram,
+    /// Randomized range finder, for few components of a large table
+    Randomized,
+    /// Expectation-maximisation; needed for missing values
+    Em,
+    /// Parameter-expanded EM: as em, in fewer iterations
+    PxEm,
+}
+
+/// `lvm fit fa`.
+#[derive(Debug, Args)]
+pub(crate) struct FitFaArgs {
+    /// Factors
+    #[arg(short = 'q', long = "factors", value_name = "Q", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) factors: usize,
+    /// Rotation of the loadings
+    #[arg(long, value_enum, default_value_t = RotationChoice::None)]
+    pub(crate) rotation: RotationChoice,
+    /// A model file to go on from
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) init: Option<PathBuf>,
+    /// DATA is not a table of rows but the covariance or correlation matrix (D x D) of N rows
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one,
+        conflicts_with_all = ["columns", "weights", "missing", "stream", "seed"])]
+    pub(crate) covariance_of: Option<usize>,
+    #[command(flatten)]
+    pub(crate) factor: FactorArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) save: SaveArgs,
+}
+
+/// What `fit fa` and `select fa` share.
+#[derive(Debug, Args)]
+pub(crate) struct FactorArgs {
+    /// How to find the maximum (quasi-newton, or em with --missing)
+    #[arg(long, value_enum)]
+    pub(crate) method: Option<FaMethod>,
+    /// Independent starts, of which the likeliest is kept
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) restarts: Option<usize>,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
+}
+
+/// Ways to fit factor analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaMethod {
+    /// Quasi-Newton on the concentrated likelihood
+    QuasiNewton,
+    /// Expectation-maximisation on the sufficient statistics; needed for missing values
+    Em,
+    /// ECME: EM with both steps on the likelihood itself
+    Ecme,
+}
+
+/// Rotations of the loadings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RotationChoice {
+    /// The canonical loadings
+    None,
+    /// Orthogonal; simple columns
+    Varimax,
+    /// Orthogonal; simple rows
+    Quartimax,
+    /// Oblique, from varimax
+    Promax,
+    /// Oblique, direct
+    Oblimin,
+}
+
+/// Shapes of the covariances of a mixture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    /// A full matrix for each component
+    Full,
+    /// One full matrix for all
+    Tied,
+    /// Diagonal matrices
+    Diag,
+    /// One variance for each component
+    Spherical,
+}

@@ -1,0 +1,55 @@
+//! First stage: what may be typed. What it means together with the data is checked in [`crate::commands`].
+
+mod apply;
+mod fit;
+mod select;
+mod shared;
+
+pub(crate) use apply::{ImputeArgs, InfoArgs, MapArgs, PosteriorArgs, SampleArgs, ScoreArgs, TableOutArgs};
+pub(crate) use fit::{
+    FaMethod, FactorArgs, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, MixtureArgs, PpcaMethod, RotationChoice, Shape,
+};
+pub(crate) use select::{FaCriterion, GmmCriterion, PpcaCriterion, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs};
+pub(crate) use shared::{DataArgs, FormatArgs, Initial, SaveArgs, StoppingArgs};
+
+use clap::{Parser, Subcommand};
+
+/// Latent-variable models from the command line: fit, choose, score and use Gaussian mixtures, probabilistic PCA and factor analysis.
+///
+/// DATA is a .csv or .tsv file (with or without a header), a .npy file, or - for standard input. Every command takes --json, which prints exactly one JSON
+/// object on standard output. Exit code 0: done; 1: the data, the model or a file is at fault; 2: the command line is.
+#[derive(Debug, Parser)]
+#[command(name = "lvm", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Examples:\n  lvm fit gmm iris.csv -k 3 -o iris.lvm\n  lvm select gmm iris.csv --max 6\n  \
+    lvm posterior iris.lvm iris.csv -o responsibilities.csv\n  lvm sample iris.lvm -n 1000 -o more.csv")]
+pub(crate) struct Cli {
+    /// Threads to compute with (all cores if not given). The answer does not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = shared::at_least_one)]
+    pub(crate) threads: Option<usize>,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fit a model to a table by maximum likelihood
+    #[command(subcommand)]
+    Fit(FitCommand),
+    /// Fit several sizes, compare them, and keep the best
+    #[command(subcommand)]
+    Select(SelectCommand),
+    /// log p(x) of every row; total, mean and BIC
+    Score(ScoreArgs),
+    /// p(z | x) of every row: component probabilities, or mean and covariance of the latent coordinates
+    Posterior(PosteriorArgs),
+    /// The most probable latent of every row
+    Map(MapArgs),
+    /// Draw new rows from a model
+    Sample(SampleArgs),
+    /// Fill missing cells with their conditional mean
+    Impute(ImputeArgs),
+    /// What a model file holds
+    Info(InfoArgs),
+}

@@ -1,0 +1,114 @@
+//! `lvm sample`: new rows from a model.
+
+use crate::args::SampleArgs;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Emit, Numbers};
+use crate::report::{Skipped, nested};
+use crate::stored::{self, Model, Stored};
+use lvm_core::model::LatentModel;
+use lvm_core::random::{Purpose, Stream, stream};
+use ndarray::{Array1, Array2, Axis, concatenate};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct SampleReport {
+    model: &'static str,
+    n: usize,
+    d: usize,
+    seed: u64,
+    columns: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    z: Option<Vec<Vec<f64>>>,
+    x: Vec<Vec<f64>>,
+}
+
+/// The latents that rows were drawn with.
+enum Latents {
+    Components(Array1<usize>),
+    Coordinates(Array2<f64>),
+}
+
+/// Draws rows.
+pub(crate) fn run(args: &SampleArgs) -> Outcome {
+    output::check_table_target(args.out.output.as_deref())?;
+    let stored = stored::load(&args.model)?;
+    let mut rng = stream(args.seed, Purpose::Sample, 0);
+    let (latents, x) = draw(args, &stored, &mut rng)?;
+    let columns = stored.columns();
+    let report = SampleReport {
+        model: stored::family(&stored.model),
+        n: args.rows,
+        d: stored.dim(),
+        seed: args.seed,
+        columns: columns.clone(),
+        component: match &latents {
+            Latents::Components(z) if args.with_latent => Some(z.to_vec()),
+            _ => None,
+        },
+        z: match &latents {
+            Latents::Coordinates(z) if args.with_latent => Some(nested(z.view())),
+            _ => None,
+        },
+        x: if args.out.json { nested(x.view()) } else { Vec::new() },
+    };
+    let numbers = match args.with_latent {
+        true => with_latents(columns, &x, &latents),
+        false => Numbers { columns, x },
+    };
+    Emit { what: "sample", out: &args.out, skipped: &[] as &[Skipped] }.emit(&numbers, &report)
+}
+
+fn draw(args: &SampleArgs, stored: &Stored, rng: &mut Stream) -> Outcome<(Latents, Array2<f64>)> {
+    match &stored.model {
+        Model::Gmm(model) => {
+            if !args.latent.is_empty() {
+                return Err(Failure::usage("--latent is for PPCA and factor analysis; a mixture has --component"));
+            }
+            let k = model.n_components();
+            let z = match args.component {
+                Some(component) if component >= k => {
+                    let message = format!("{}: there is no component {component}; the model has {k}, from 0 to {}", stored.path, k - 1);
+                    return Err(Failure::fault(message));
+                }
+                Some(component) => Array1::from_elem(args.rows, component),
+                None => model.sample_z(args.rows, rng),
+            };
+            let x = model.sample_x(&z, rng)?;
+            Ok((Latents::Components(z), x))
+        }
+        Model::Ppca(model) => coordinates(args, stored, model, model.loadings().ncols(), rng),
+        Model::Fa(model) => coordinates(args, stored, model, model.loadings().ncols(), rng),
+    }
+}
+
+fn coordinates<M>(args: &SampleArgs, stored: &Stored, model: &M, q: usize, rng: &mut Stream) -> Outcome<(Latents, Array2<f64>)>
+where
+    M: LatentModel<Z = Array2<f64>>,
+{
+    if args.component.is_some() {
+        return Err(Failure::usage(format!("--component is for mixtures; {} has latent coordinates: --latent Z1,Z2,..", stored.path)));
+    }
+    if !args.latent.is_empty() && args.latent.len() != q {
+        let message = format!("--latent has {} numbers, but {} has {q} latent dimensions", args.latent.len(), stored.path);
+        return Err(Failure::usage(message));
+    }
+    let z = match args.latent.is_empty() {
+        true => model.sample_z(args.rows, rng),
+        false => Array2::from_shape_fn((args.rows, q), |(_, k)| args.latent[k]),
+    };
+    let x = model.sample_x(&z, rng)?;
+    Ok((Latents::Coordinates(z), x))
+}
+
+/// The rows with their latents in front.
+fn with_latents(columns: Vec<String>, x: &Array2<f64>, latents: &Latents) -> Numbers {
+    let (mut names, z) = match latents {
+        Latents::Components(z) => (vec!["component".to_owned()], z.mapv(|k| k as f64).insert_axis(Axis(1))),
+        Latents::Coordinates(z) => (output::latent_names(z.ncols()), z.clone()),
+    };
+    names.extend(columns);
+    // invariant: both have one row for each draw
+    Numbers { columns: names, x: concatenate(Axis(1), &[z.view(), x.view()]).expect("rows agree") }
+}

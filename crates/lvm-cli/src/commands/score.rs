@@ -1,0 +1,49 @@
+//! `lvm score`: log p(x) of every row.
+
+use crate::args::ScoreArgs;
+use crate::failure::{Failure, Outcome};
+use crate::input::Input;
+use crate::output::{self, Numbers};
+use crate::report::{self, ScoreReport};
+use crate::stored;
+use lvm_core::criteria::Criteria;
+use ndarray::Axis;
+use std::path::Path;
+
+/// Scores a table.
+pub(crate) fn run(args: &ScoreArgs) -> Outcome {
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && args.json {
+        return Err(Failure::usage("-o - and --json both want standard output; --json has log p(x) of every row"));
+    }
+    let target = args.output.as_deref().filter(|_| !to_stdout);
+    output::check_table_target(target)?;
+    let stored = stored::load(&args.model)?;
+    let input = Input::for_model(&args.data, &stored)?;
+    let evidence = stored.log_evidence(&input.rows()).map_err(|e| input.explain(e))?;
+    // log L = Σ_n w_n log p(x_n); rows of weight zero are not there.
+    let log_likelihood = match input.weights() {
+        None => evidence.sum(),
+        Some(weights) => evidence.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(l, w)| l * w).sum(),
+    };
+    let criteria = Criteria { log_likelihood, n_parameters: stored::n_parameters(&stored.model), n: input.total_weight() };
+    if args.output.is_some() {
+        let numbers = Numbers { columns: vec!["log_evidence".to_owned()], x: evidence.clone().insert_axis(Axis(1)) };
+        numbers.write(target)?;
+    }
+    let report = ScoreReport {
+        model: stored::family(&stored.model),
+        table: input.report(),
+        log_evidence: evidence.to_vec(),
+        log_likelihood,
+        mean_log_likelihood: criteria.mean_log_likelihood(),
+        n_parameters: criteria.n_parameters,
+        bic: criteria.bic(),
+        aic: criteria.aic(),
+        output: target.map(|path| path.display().to_string()),
+    };
+    match to_stdout {
+        true => Ok(()),
+        false => report::print(&report, args.json, report::human::score),
+    }
+}

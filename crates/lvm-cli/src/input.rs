@@ -1,0 +1,223 @@
+//! The table a command works on: which columns of which file, where they came from, and errors in the user's own terms.
+
+use crate::args::{DataArgs, FormatArgs};
+use crate::failure::{Failure, Outcome};
+use crate::hint;
+use crate::report::{Skipped, TableReport};
+use crate::stored::Stored;
+use lvm_core::rows::{Missing, RowSource, Rows, total_weight};
+use lvm_data::{ErrorKind, ReadOptions, SkipReason, Source, Table};
+use ndarray::{Array2, ArrayView1};
+use std::fs::File;
+use std::io::{Read, stdin};
+use std::path::Path;
+
+/// Files above this size are read from disk in every pass instead of being held in memory.
+const STREAM_ABOVE: u64 = 1 << 30;
+
+/// A table with the names of its columns.
+pub(crate) struct Input {
+    path: String,
+    source: Source,
+    columns: Vec<String>,
+    skipped: Vec<Skipped>,
+    /// The number of rows that a covariance matrix stands for.
+    stands_for: Option<f64>,
+}
+
+impl Input {
+    /// The table to fit a model to.
+    pub(crate) fn open(args: &DataArgs) -> Outcome<Self> {
+        let content = Content::of(&args.data)?;
+        let names = content.names(args)?;
+        let mut options = options(args, &names);
+        if !args.columns.is_empty() {
+            options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
+        }
+        Input::read(&content, args, &options)
+    }
+
+    /// The table to apply a model to: its columns are matched by name where both have names, by position otherwise.
+    pub(crate) fn for_model(args: &DataArgs, stored: &Stored) -> Outcome<Self> {
+        let content = Content::of(&args.data)?;
+        let names = content.names(args)?;
+        let mut options = options(args, &names);
+        let wanted = stored.columns();
+        let by_name = args.columns.is_empty() && !numbered(&names) && !numbered(&wanted);
+        if !args.columns.is_empty() {
+            options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
+        } else if by_name {
+            check_names(content.name, &names, &wanted, stored)?;
+            options.columns = Some(wanted.clone());
+        }
+        let mut input = Input::read(&content, args, &options)?;
+        if by_name {
+            let used = |name: &String| wanted.contains(name) || options.weights.as_ref() == Some(name);
+            let extra = names.iter().filter(|name| !name.is_empty() && !used(name));
+            input.skipped.extend(extra.map(|name| Skipped { name: name.clone(), reason: "not in the model".to_owned() }));
+        }
+        let (found, expected) = (input.columns.len(), stored.dim());
+        if found != expected {
+            return Err(Failure::fault(format!(
+                "{}: {found} columns of numbers where the model {} needs {expected} ({}); choose them with --columns",
+                input.path,
+                stored.path,
+                wanted.join(", ")
+            )));
+        }
+        Ok(input)
+    }
+
+    /// A table of numbers in memory, whatever its columns are called: starting responsibilities.
+    pub(crate) fn matrix(path: &Path) -> Outcome<Array2<f64>> {
+        Table::read(path, &ReadOptions::default()).map(|table| table.x).map_err(hint::data)
+    }
+
+    fn read(content: &Content<'_>, args: &DataArgs, options: &ReadOptions) -> Outcome<Self> {
+        let in_memory = if args.stream { 0 } else { STREAM_ABOVE };
+        let source = content.open(options, in_memory).map_err(hint::data)?;
+        let columns = source.columns().to_vec();
+        let skipped = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) }).collect();
+        Ok(Input { path: content.name.display().to_string(), source, columns, skipped, stands_for: None })
+    }
+
+    /// A covariance or correlation matrix of `n` rows.
+    pub(crate) fn covariance(path: &Path, format: &FormatArgs, n: f64) -> Outcome<(Self, Array2<f64>)> {
+        let table = Table::read(path, &format.options()).map_err(hint::data)?;
+        let (rows, columns) = table.x.dim();
+        let name = path.display().to_string();
+        if rows != columns {
+            return Err(Failure::fault(format!(
+                "{name}: {rows} rows and {columns} columns of numbers; a covariance matrix has as many of both"
+            )));
+        }
+        let (x, names) = (table.x.clone(), table.columns.clone());
+        Ok((Input { path: name, source: Source::Table(table), columns: names, skipped: Vec::new(), stands_for: Some(n) }, x))
+    }
+
+    /// The rows.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows::new(&self.source)
+    }
+
+    /// Row weights, if any.
+    pub(crate) fn weights(&self) -> Option<ArrayView1<'_, f64>> {
+        self.source.weights()
+    }
+
+    /// N, or the sum of the weights.
+    pub(crate) fn total_weight(&self) -> f64 {
+        self.stands_for.unwrap_or_else(|| total_weight(&self.source))
+    }
+
+    /// Names of the columns used.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// What reports say about the table.
+    pub(crate) fn report(&self) -> TableReport {
+        TableReport {
+            data: self.path.clone(),
+            n: self.stands_for.map_or(self.source.n_rows(), |n| n as usize),
+            d: self.columns.len(),
+            total_weight: self.weights().map(|w| w.sum()),
+            columns: self.columns.clone(),
+            skipped_columns: self.skipped.clone(),
+        }
+    }
+
+    /// An error of the library as one about this table.
+    pub(crate) fn explain(&self, error: lvm_core::Error) -> Failure {
+        hint::fit(&self.path, &self.columns, &error)
+    }
+}
+
+/// A file, or what came through a pipe and can be read only once.
+struct Content<'a> {
+    name: &'a Path,
+    bytes: Option<Vec<u8>>,
+}
+
+impl<'a> Content<'a> {
+    fn of(path: &'a Path) -> Outcome<Self> {
+        let pipe = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+        let mut bytes = Vec::new();
+        let (name, read) = match path == Path::new("-") {
+            true => (Path::new("standard input"), stdin().lock().read_to_end(&mut bytes)),
+            false if pipe => (path, File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut bytes))),
+            false => return Ok(Content { name: path, bytes: None }),
+        };
+        match read {
+            Ok(_) => Ok(Content { name, bytes: Some(bytes) }),
+            Err(error) => Err(Failure::fault(format!("{}: {error}", name.display()))),
+        }
+    }
+
+    fn open(&self, options: &ReadOptions, in_memory: u64) -> lvm_data::Result<Source> {
+        match &self.bytes {
+            Some(bytes) => Table::from_bytes(self.name, bytes, options).map(Source::Table),
+            None => Source::open(self.name, options, in_memory),
+        }
+    }
+
+    /// The names of all columns, used or not.
+    fn names(&self, args: &DataArgs) -> Outcome<Vec<String>> {
+        // Asking for a column that no file has is answered with the names there are, before any row is read.
+        let impossible = ReadOptions { columns: Some(vec!["\0".to_owned()]), ..args.format.options() };
+        match self.open(&impossible, 0) {
+            Ok(source) => Ok(source.columns().to_vec()),
+            Err(error) => match error.kind() {
+                ErrorKind::UnknownColumn { available, .. } => Ok(available.clone()),
+                _ => Err(hint::data(error)),
+            },
+        }
+    }
+}
+
+fn options(args: &DataArgs, names: &[String]) -> ReadOptions {
+    ReadOptions {
+        weights: args.weights.as_ref().map(|weights| resolve(weights, names)),
+        missing: if args.missing { Missing::Integrate } else { Missing::Refuse },
+        ..args.format.options()
+    }
+}
+
+/// A column by its name, or by its number from 1.
+fn resolve(column: &str, names: &[String]) -> String {
+    let by_number = || column.parse::<usize>().ok().and_then(|number| names.get(number.checked_sub(1)?)).cloned();
+    match names.iter().any(|name| name == column) {
+        true => column.to_owned(),
+        false => by_number().unwrap_or_else(|| column.to_owned()),
+    }
+}
+
+/// `x1, x2, …`: the names of columns that have none.
+fn numbered(names: &[String]) -> bool {
+    names.iter().enumerate().all(|(j, name)| *name == format!("x{}", j + 1))
+}
+
+/// An error unless the file has every column of the model.
+fn check_names(path: &Path, names: &[String], wanted: &[String], stored: &Stored) -> Outcome {
+    let lost: Vec<&str> = wanted.iter().filter(|w| !names.contains(w)).map(String::as_str).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::fault(format!(
+        "{}: no column {} here, which the model {} was fitted to; the columns are {}. Rename them, or choose {} of them, in the model's order, with --columns",
+        path.display(),
+        lost.join(", "),
+        stored.path,
+        names.join(", "),
+        wanted.len()
+    )))
+}
+
+fn reason(reason: &SkipReason) -> String {
+    match reason {
+        SkipReason::Text { line, text, .. } => format!("text: \"{text}\" in line {line}"),
+        SkipReason::RowNames => "row names".to_owned(),
+        SkipReason::Empty => "empty".to_owned(),
+        _ => "not a column of numbers".to_owned(),
+    }
+}

@@ -1,0 +1,267 @@
+//! Data that can't be used, or only just: a clear error or a right answer, never a panic, never half a file.
+
+use crate::harness::{Folder, csv, faithful, flat, iris, list};
+
+const FAMILIES: [&str; 3] = ["gmm x.csv -k 2", "ppca x.csv -q 1", "fa x.csv -q 1"];
+
+/// Every family refuses the table, with exit code 1 and these words, although it was told where to write.
+fn all_refuse(text: &str, options: &str, words: &[&str]) {
+    let folder = Folder::new().with("x.csv", text);
+    for family in FAMILIES {
+        folder.refused(&format!("fit {family} {options} -o m.lvm"), 1, &[&["x.csv"], words].concat());
+        folder.refused(&format!("fit {family} {options} -o m.lvm --json"), 1, words);
+    }
+}
+
+/// Rows of six columns that vary, and not together.
+fn rows(n: usize) -> Vec<Vec<f64>> {
+    (0..n).map(|i| (0..6).map(|j| ((i * (7 + 4 * j)) % 31) as f64 + 0.1 * ((i * i) % 17) as f64).collect()).collect()
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+#[test]
+fn an_empty_file() {
+    all_refuse("", "", &["empty"]);
+    all_refuse("\n\n", "", &["empty"]);
+}
+
+#[test]
+fn a_header_and_no_row() {
+    all_refuse("a,b,c\n", "", &["header", "--header no"]);
+}
+
+#[test]
+fn one_row() {
+    all_refuse("a,b,c,d\n1,2,3,5\n", "", &[]);
+    // One row is enough for nothing: its covariance is zero.
+    Folder::new().with("x.csv", "a,b\n1,2\n").refused("fit gmm x.csv -k 1", 1, &["x.csv"]);
+}
+
+#[test]
+fn a_ragged_file() {
+    all_refuse("a,b,c\n1,2,3\n4,5\n6,7,8\n", "", &["line 3", "2", "3"]);
+}
+
+#[test]
+fn text_in_a_column_of_numbers() {
+    let folder = Folder::new().with("x.csv", "a,b\n1,2\n3,x\n5,6\n2,9\n");
+    folder.refused("fit gmm x.csv -k 1 --columns a,b -o m.lvm", 1, &["line 3", "\"b\"", "\"x\"", "--columns"]);
+}
+
+#[test]
+fn a_column_of_text_only() {
+    all_refuse("a,b\nx,y\nu,v\n", "", &["no column", "\"a\", \"b\""]);
+}
+
+#[test]
+fn missing_and_infinite_cells() {
+    let folder = Folder::new().with("x.csv", "a,b\n1,2\n3,\n5,6\n2,9\n").with("i.csv", "a,b\n1,2\n3,inf\n5,6\n2,9\n");
+    for family in ["gmm DATA -k 1", "ppca DATA -q 1", "fa DATA -q 1"] {
+        folder.refused(&format!("fit {} -o m.lvm", family.replace("DATA", "x.csv")), 1, &["line 3", "\"b\"", "--missing"]);
+        folder.refused(&format!("fit {} -o m.lvm", family.replace("DATA", "i.csv")), 1, &["line 3", "\"b\"", "infinite"]);
+        folder.refused(&format!("fit {} --missing -o m.lvm", family.replace("DATA", "i.csv")), 1, &["line 3", "\"b\"", "infinite"]);
+    }
+}
+
+#[test]
+fn nan_in_an_npy_file() {
+    let mut x = rows(20);
+    x[7][2] = f64::NAN;
+    let folder = Folder::new().with("x.npy", crate::fit::npy(&x));
+    for option in ["", "--stream"] {
+        let error = folder.refused(&format!("fit gmm x.npy -k 1 {option} -o m.lvm"), 1, &["x.npy", "row 7", "--missing"]);
+        assert!(error.contains("x3"), "{error}");
+        folder.json(&format!("fit gmm x.npy -k 1 --missing {option}"));
+    }
+}
+
+#[test]
+fn a_row_or_a_column_with_everything_missing() {
+    let mut x = rows(20);
+    x[4] = vec![f64::NAN; 6];
+    let folder = Folder::new().with("row.csv", csv(&NAMES, &x).replace("NaN", ""));
+    let mut x = rows(20);
+    x.iter_mut().for_each(|row| row[1] = f64::NAN);
+    let folder = folder.with("column.csv", csv(&NAMES, &x).replace("NaN", ""));
+    for family in ["gmm DATA -k 1", "ppca DATA -q 1", "fa DATA -q 1"] {
+        folder.refused(&format!("fit {} --missing -o m.lvm", family.replace("DATA", "column.csv")), 1, &["column.csv", "\"b\"", "missing"]);
+        let ran = folder.lvm(&format!("fit {} --missing --json", family.replace("DATA", "row.csv")));
+        // Either the row is named, or it says nothing: log p of nothing is 0, and the other rows decide.
+        match ran.code {
+            0 => assert!(ran.err.is_empty() && ran.out.contains("\"log_likelihood\"")),
+            code => assert!(code == 1 && ran.err.contains("row 4") && ran.out.is_empty(), "{ran:?}"),
+        }
+    }
+}
+
+#[test]
+fn constant_and_duplicated_columns() {
+    let mut constant = rows(60);
+    constant.iter_mut().for_each(|row| row[1] = 3.0);
+    let mut twice = rows(60);
+    twice.iter_mut().for_each(|row| row[1] = row[0]);
+    let folder = Folder::new().with("constant.csv", csv(&NAMES, &constant)).with("twice.csv", csv(&NAMES, &twice));
+    for name in ["constant.csv", "twice.csv"] {
+        for family in
+            ["gmm DATA -k 2", "gmm DATA -k 2 --covariance tied", "gmm DATA -k 2 --covariance diag", "ppca DATA -q 2", "fa DATA -q 1"]
+        {
+            let ran = folder.lvm(&format!("fit {} --json", family.replace("DATA", name)));
+            match ran.code {
+                // A finite answer …
+                0 => {
+                    let fit: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+                    assert!(fit["log_likelihood"].is_number() && ran.err.is_empty(), "{family} {name}: {ran:?}");
+                }
+                // … or the column by name.
+                code => assert!(code == 1 && ran.out.is_empty() && ran.err.contains("\"b\""), "{family} {name}: {ran:?}"),
+            }
+        }
+    }
+    // A full covariance is singular there: the floor acts, and says so.
+    let fit = folder.json("fit gmm twice.csv -k 2");
+    assert!(!fit["repairs"].as_array().unwrap().is_empty());
+    for family in ["gmm constant.csv -k 2", "fa constant.csv -q 1"] {
+        folder.refused(&format!("fit {family}"), 1, &["constant.csv", "column \"b\" is constant", "--columns a,c,d,e,f"]);
+    }
+}
+
+#[test]
+fn two_columns_of_one_name() {
+    let folder = Folder::new().with("x.csv", csv(&["a", "a"], &[vec![1.0, 2.0], vec![3.0, 5.0], vec![4.0, 1.0]]));
+    folder.refused("fit gmm x.csv -k 1", 1, &["\"a\"", "rename"]);
+}
+
+#[test]
+fn fewer_rows_than_components_and_as_many() {
+    let folder = Folder::new().with("x.csv", "a,b\n1,2\n3,7\n5,1\n");
+    folder.refused("fit gmm x.csv -k 4 -o m.lvm", 1, &["x.csv", "3 rows", "4", "-k"]);
+    let ran = folder.lvm("fit gmm x.csv -k 3 --json");
+    match ran.code {
+        // Each row a component: only the floor keeps the likelihood finite, and it says so.
+        0 => {
+            let fit: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            assert!(!fit["repairs"].as_array().unwrap().is_empty() && fit["log_likelihood"].is_number());
+        }
+        code => assert!(code == 1 && ran.err.contains("3") && ran.out.is_empty(), "{ran:?}"),
+    }
+}
+
+#[test]
+fn one_column() {
+    let folder = Folder::new().with("x.csv", "a\n1\n2\n4\n9\n11\n10\n");
+    let fit = folder.json("fit gmm x.csv -k 1");
+    // Mean and maximum-likelihood variance of six numbers.
+    assert!((flat(&fit["parameters"]["means"])[0] - 37.0 / 6.0).abs() < 1e-14);
+    assert!((flat(&fit["parameters"]["covariances"])[0] - (323.0 / 6.0 - (37.0f64 / 6.0).powi(2))).abs() < 1e-12);
+    folder.json("fit gmm x.csv -k 2");
+    folder.refused("fit ppca x.csv -q 1 -o m.lvm", 1, &["x.csv"]);
+    folder.refused("fit fa x.csv -q 1 -o m.lvm", 1, &["x.csv"]);
+}
+
+#[test]
+fn more_latent_dimensions_than_columns() {
+    let folder = iris();
+    folder.refused("fit ppca iris.csv -q 9 -o m.lvm", 1, &["iris.csv", "9", "4"]);
+    folder.refused("fit fa iris.csv -q 9 -o m.lvm", 1, &["iris.csv", "9"]);
+}
+
+#[test]
+fn all_rows_equal() {
+    all_refuse("a,b,c,d\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n", "", &[]);
+}
+
+#[test]
+fn a_far_outlier() {
+    let mut x = rows(60);
+    x[30] = vec![1e9; 6];
+    let folder = Folder::new().with("x.csv", csv(&NAMES, &x));
+    for family in ["gmm x.csv -k 2", "gmm x.csv -k 2 --covariance spherical", "ppca x.csv -q 1", "fa x.csv -q 1"] {
+        let ran = folder.lvm(&format!("fit {family} --json"));
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{family}: {ran:?}");
+        let fit: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(list(&fit["trace"]).iter().all(|v| v.is_finite()), "{family}");
+    }
+    x[30] = vec![1e200; 6];
+    let folder = Folder::new().with("x.csv", csv(&NAMES, &x));
+    folder.refused("fit gmm x.csv -k 2 -o m.lvm", 1, &["row 30", "rescale"]);
+}
+
+#[test]
+fn weights_that_are_no_weights() {
+    let folder = Folder::new()
+        .with("negative.csv", "a,w\n1,1\n2,-1\n4,1\n")
+        .with("zero.csv", "a,w\n1,0\n2,0\n4,0\n")
+        .with("text.csv", "a,w\n1,1\n2,heavy\n4,1\n");
+    folder.refused("fit gmm negative.csv -k 1 --weights w -o m.lvm", 1, &["line 3", "\"w\"", "-1", "negative"]);
+    folder.refused("fit gmm zero.csv -k 1 --weights w -o m.lvm", 1, &["\"w\"", "zero"]);
+    folder.refused("fit gmm text.csv -k 1 --weights w -o m.lvm", 1, &["line 3", "heavy"]);
+    folder.refused("fit gmm zero.csv -k 1 --weights w --columns w -o m.lvm", 1, &["twice"]);
+}
+
+#[test]
+fn a_model_file_that_is_not_whole_or_not_ours() {
+    let folder = faithful();
+    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
+    let bytes = std::fs::read(folder.path("m.lvm")).unwrap();
+    for length in [0, 1, 7, 8, 50, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(folder.path("cut.lvm"), &bytes[..length]).unwrap();
+        for line in ["info cut.lvm", "score cut.lvm faithful.csv", "sample cut.lvm -n 2"] {
+            folder.refused(line, 1, &["cut.lvm"]);
+        }
+    }
+    // One digit of the version in the header turned into another.
+    let text: Vec<u8> = bytes.clone();
+    let at = find(&text, b"version").expect("the header names its version");
+    let digit = at + text[at..].iter().position(u8::is_ascii_digit).unwrap();
+    let mut other = text;
+    other[digit] = b'9';
+    std::fs::write(folder.path("other.lvm"), other).unwrap();
+    folder.refused("info other.lvm", 1, &["other.lvm", "version"]);
+}
+
+fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
+    bytes.windows(word.len()).position(|window| window == word)
+}
+
+#[test]
+fn the_wrong_number_of_columns_at_scoring() {
+    let folder = faithful().with("one.csv", "eruptions\n3.6\n").with("three.csv", "1,2,3\n4,5,6\n7,8,10\n");
+    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
+    for command in ["score m.lvm", "posterior m.lvm", "map m.lvm", "impute m.lvm"] {
+        folder.refused(&format!("{command} one.csv"), 1, &["one.csv", "waiting", "m.lvm"]);
+        folder.refused(&format!("{command} three.csv"), 1, &["three.csv", "3 columns", "2", "--columns"]);
+    }
+    folder.fine("score m.lvm three.csv --columns 1,2");
+}
+
+#[test]
+fn an_output_that_can_not_be_written() {
+    let folder = faithful();
+    std::fs::create_dir(folder.path("folder")).unwrap();
+    folder.refused("fit gmm faithful.csv -k 2 -o nowhere/m.lvm", 1, &["nowhere/m.lvm", "no folder"]);
+    folder.refused("fit gmm faithful.csv -k 2 -o folder", 1, &["folder", "cannot write"]);
+    folder.refused("select gmm faithful.csv --max 2 -o nowhere/m.lvm", 1, &["nowhere/m.lvm"]);
+    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
+    for command in ["score m.lvm faithful.csv", "posterior m.lvm faithful.csv", "sample m.lvm -n 3", "impute m.lvm faithful.csv"] {
+        folder.refused(&format!("{command} -o nowhere/x.csv"), 1, &["nowhere/x.csv", "no folder"]);
+    }
+}
+
+#[test]
+fn a_failed_fit_leaves_the_old_model_as_it_was() {
+    let folder = faithful().with("bad.csv", "a,b\n1,2\n3\n");
+    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
+    let before = std::fs::read(folder.path("m.lvm")).unwrap();
+    folder.refused("fit gmm bad.csv -k 1 -o m.lvm", 1, &["line 3"]);
+    assert_eq!(std::fs::read(folder.path("m.lvm")).unwrap(), before);
+}
+
+#[test]
+fn responsibilities_that_do_not_fit() {
+    let folder = faithful().with("short.csv", "1,0\n0,1\n").with("text.csv", "a\nb\n");
+    folder.refused("fit gmm faithful.csv -k 2 --init short.csv", 1, &["272", "2"]);
+    folder.refused("fit gmm faithful.csv -k 3 --init r0.csv", 1, &["3", "2"]);
+    folder.refused("fit gmm faithful.csv -k 2 --init text.csv", 1, &["text.csv"]);
+    folder.refused("fit gmm faithful.csv -k 2 --init lost.csv", 1, &["lost.csv"]);
+}

@@ -1,0 +1,58 @@
+//! `lvm select`: the whole table and the winner.
+
+use crate::harness::{Folder, faithful, iris, reference, table};
+
+#[test]
+fn the_whole_table_and_the_winner() {
+    let folder = faithful();
+    let select = folder.json("select gmm faithful.csv --max 3 --covariance full,diag -o best.lvm");
+    let candidates = select["candidates"].as_array().unwrap();
+    assert_eq!((select["criterion"].as_str(), candidates.len()), (Some("bic"), 6));
+    let best = select["best"].as_u64().unwrap() as usize;
+    let bic = |i: usize| candidates[i]["bic"].as_f64().unwrap();
+    assert!((0..6).all(|i| bic(i) >= bic(best)));
+    // The winner is reported as a fit is, and the file holds it.
+    assert_eq!(select["bic"], candidates[best]["bic"]);
+    assert_eq!(folder.json("info best.lvm")["parameters"], select["parameters"]);
+    let combinations: Vec<(u64, &str)> =
+        candidates.iter().map(|c| (c["size"].as_u64().unwrap(), c["covariance"].as_str().unwrap())).collect();
+    for k in 1..=3 {
+        for shape in ["full", "diag"] {
+            assert!(combinations.contains(&(k, shape)));
+        }
+    }
+}
+
+#[test]
+fn the_table_for_people_marks_the_winner() {
+    let text = faithful().fine("select gmm faithful.csv --max 2 --covariance full,tied");
+    assert_eq!(text.lines().filter(|line| line.starts_with('*')).count(), 1);
+    for part in ["4 candidates", "BIC", "ICL", "tied", "Gaussian mixture"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+}
+
+#[test]
+fn every_criterion_of_every_family() {
+    let folder = iris().with("cars.csv", table(&reference("fa_mtcars_2")));
+    for criterion in ["bic", "aic", "icl", "held-out --folds 3"] {
+        folder.json(&format!("select gmm iris.csv --max 2 --covariance tied --criterion {criterion}"));
+    }
+    for criterion in ["bic", "aic", "evidence", "held-out"] {
+        let select = folder.json(&format!("select ppca iris.csv --max 3 --criterion {criterion}"));
+        assert_eq!(select["candidates"].as_array().unwrap().len(), 3);
+        assert!(folder.fine(&format!("select ppca iris.csv --max 3 --criterion {criterion}")).contains("* "));
+    }
+    for criterion in ["bic", "aic", "held-out"] {
+        folder.json(&format!("select fa cars.csv --max 2 --criterion {criterion}"));
+    }
+}
+
+#[test]
+fn a_size_that_fails_does_not_spoil_the_others() {
+    let folder = Folder::new().with("x.csv", "a\n1\n2\n4\n9\n");
+    let select = folder.json("select gmm x.csv --max 6 --covariance spherical");
+    let candidates = select["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 6);
+    assert!(candidates[5]["error"].is_string() && candidates[0]["bic"].is_number());
+}

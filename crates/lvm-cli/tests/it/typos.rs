@@ -1,0 +1,118 @@
+//! What a newcomer types wrongly: exit code 2 when the command line is at fault, 1 when a file is, always with a way out.
+
+use crate::harness::{Folder, iris};
+
+#[test]
+fn nothing_at_all_shows_the_commands() {
+    let ran = Folder::new().lvm("");
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    for command in ["fit", "select", "score", "posterior", "map", "sample", "impute", "info"] {
+        assert!(ran.err.contains(command));
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let folder = Folder::new();
+    assert!(folder.fine("--help").contains("lvm fit gmm iris.csv -k 3"));
+    assert!(folder.fine("fit gmm --help").contains("kmeans++"));
+    assert!(folder.fine("--version").starts_with("lvm 0."));
+}
+
+#[test]
+fn a_file_in_place_of_a_model() {
+    let folder = iris();
+    folder.refused("fit iris.csv", 2, &["lvm fit gmm iris.csv -k 3", "lvm fit ppca iris.csv -q 2"]);
+    folder.refused("select iris.csv", 2, &["lvm select gmm iris.csv --max"]);
+    folder.refused("iris.csv", 2, &["lvm fit gmm iris.csv"]);
+}
+
+#[test]
+fn misspelt_words() {
+    let folder = iris();
+    folder.refused("fitt gmm iris.csv", 2, &["fit"]);
+    folder.refused("fit gnm iris.csv -k 3", 2, &["gmm"]);
+    folder.refused("fit gmm iris.csv -k 3 --covarience full", 2, &["--covariance"]);
+    folder.refused("fit gmm iris.csv -k 3 --covariance diagonal", 2, &["diag", "spherical"]);
+    folder.refused("fit fa iris.csv -q 1 --rotation varimx", 2, &["varimax"]);
+    folder.refused("fit gmm iris.csv -k 3 --init kmeans", 2, &["kmeans++", "random"]);
+}
+
+#[test]
+fn numbers_out_of_range() {
+    let folder = iris();
+    folder.refused("fit gmm iris.csv -k 0", 2, &["'0'", "at least 1"]);
+    folder.refused("fit gmm iris.csv -k abc", 2, &["'abc'", "whole number"]);
+    folder.refused("fit gmm iris.csv -k 2.5", 2, &["whole number"]);
+    folder.refused("fit gmm iris.csv -k 2 --tol -1", 2, &[]);
+    folder.refused("fit gmm iris.csv -k 2 --tol=-1", 2, &["at least 0"]);
+    folder.refused("fit gmm iris.csv -k 2 --max-iter 0", 2, &["at least 1"]);
+    folder.refused("fit gmm iris.csv -k 2 --reg=-3", 2, &["at least 0"]);
+    folder.refused("fit ppca iris.csv -q 0", 2, &["at least 1"]);
+    folder.refused("select gmm iris.csv --max 2 --min 3", 2, &["--min 3", "--max 2"]);
+    folder.refused("--threads 0 fit gmm iris.csv -k 2", 2, &["at least 1"]);
+}
+
+#[test]
+fn something_left_out() {
+    let folder = iris();
+    folder.refused("fit gmm iris.csv", 2, &["-k K", "lvm select gmm"]);
+    folder.refused("fit ppca iris.csv", 2, &["--components <Q>"]);
+    folder.refused("fit gmm -k 3", 2, &["DATA"]);
+    folder.refused("select gmm iris.csv", 2, &["--max"]);
+    folder.refused("sample m.lvm", 2, &["--rows <N>"]);
+}
+
+#[test]
+fn options_that_do_not_go_together() {
+    let folder = iris();
+    folder.refused("fit ppca iris.csv -q 2 --max-iter 10", 2, &["--max-iter", "--method em"]);
+    folder.refused("fit ppca iris.csv -q 2 --method eigen --missing", 2, &["--missing", "--method em"]);
+    folder.refused("fit ppca iris.csv -q 1 --method gram --tol 1e-3", 2, &["--tol"]);
+    folder.refused("fit fa iris.csv -q 1 --method quasi-newton --missing", 2, &["--method em"]);
+    folder.refused("fit fa iris.csv -q 1 --tol 1e-3", 2, &["--tol", "ecme"]);
+    folder.refused("select gmm iris.csv --max 2 --folds 3", 2, &["--criterion held-out"]);
+    folder.refused("select gmm iris.csv --max 2 --min 0", 2, &["--min 0"]);
+    folder.refused("score m.lvm iris.csv -o - --json", 2, &["--json"]);
+    folder.refused("fit gmm iris.csv --init r.csv -k 2 --restarts 3", 1, &["r.csv"]);
+}
+
+#[test]
+fn files_that_are_not_there_or_not_tables() {
+    let folder = iris().with("notes.lvm", "these are notes");
+    folder.refused("fit gmm irsi.csv -k 3", 1, &["irsi.csv", "cannot open"]);
+    folder.refused("fit gmm . -k 3", 1, &["."]);
+    folder.refused("score nowhere.lvm iris.csv", 1, &["nowhere.lvm"]);
+    folder.refused("info notes.lvm", 1, &["notes.lvm"]);
+    folder.refused("score iris.csv iris.csv", 1, &["iris.csv", "lvm fit"]);
+}
+
+#[test]
+fn a_column_that_is_not_there() {
+    let folder = iris();
+    folder.refused("fit gmm iris.csv -k 2 --columns Sepal.Lenght", 1, &["Sepal.Lenght", "Sepal.Length"]);
+    folder.refused("fit gmm iris.csv -k 2 --weights w", 1, &["\"w\"", "Petal.Width"]);
+    folder.refused("fit gmm iris.csv -k 2 --columns 7", 1, &["\"7\"", "Sepal.Length"]);
+}
+
+#[test]
+fn endings_name_formats() {
+    let folder = iris();
+    folder.fine("fit gmm iris.csv -k 2 -o m.lvm");
+    folder.refused("sample m.lvm -n 3 -o out.xlsx", 2, &["out.xlsx", ".csv"]);
+    folder.refused("map m.lvm iris.csv -o out", 2, &[".npy"]);
+}
+
+#[test]
+fn options_of_another_family() {
+    let folder = iris();
+    folder.fine("fit gmm iris.csv -k 2 -o g.lvm");
+    folder.fine("fit ppca iris.csv -q 2 -o p.lvm");
+    folder.refused("sample p.lvm -n 3 --component 0", 2, &["--latent"]);
+    folder.refused("sample g.lvm -n 3 --latent 0,0", 2, &["--component"]);
+    folder.refused("sample g.lvm -n 3 --component 2", 1, &["no component 2", "from 0 to 1"]);
+    folder.refused("sample p.lvm -n 3 --latent 1,2,3", 2, &["3 numbers", "2 latent"]);
+    folder.refused("posterior g.lvm iris.csv --covariance", 2, &["PPCA"]);
+    folder.refused("map p.lvm iris.csv --bartlett", 2, &["factor analysis"]);
+    folder.refused("fit gmm iris.csv -k 2 --init p.lvm", 1, &["p.lvm", "Gaussian mixture"]);
+}

@@ -1,0 +1,240 @@
+//! Newton and quasi-Newton steps on the concentrated likelihood, with every uniqueness held at or above its floor.
+//!
+//! No optimiser library: the Hessian has a structure none of them can use, and the floor needs a step that reaches it at once. In
+//! log ψ a Heywood variable would creep towards −∞ by one unit an iteration; where F is seen to be linear in ψ_j, ψ_j goes to the floor
+//! in one step, and comes back if the likelihood says so.
+
+use super::concentrated::{Concentrated, Point};
+use super::coordinate::best_change;
+use super::solution::Solution;
+use crate::error::Result;
+use crate::fit::{Algorithm, Step};
+use crate::linalg;
+use ndarray::{Array1, Array2, Axis};
+use std::collections::VecDeque;
+
+/// Curvature pairs kept where the Hessian is the Fisher information.
+const MEMORY: usize = 12;
+/// Longest step of one log ψ_j.
+const LONGEST: f64 = 2.0;
+/// Below this share of the variance a uniqueness may go to its floor in one step.
+const NEAR_FLOOR: f64 = 0.03;
+/// Halvings of a step at most.
+const HALVINGS: usize = 30;
+/// A search that finds no better point has converged to rounding if the gradient is below this.
+const ROUNDING: f64 = 1e-6;
+
+/// The algorithm: ψ_free ← ψ_free exp(−α H⁻¹ ∂F/∂log ψ), α by backtracking.
+pub(super) struct QuasiNewton {
+    /// ψ to start from, in the units of the sample covariance.
+    pub(super) start: Array1<f64>,
+    /// Floor of ψ_j as a share of the variance.
+    pub(super) floor: f64,
+    /// Converged when no |∂ mean log-likelihood / ∂ log ψ_j| of a free ψ_j is larger; below zero: never.
+    pub(super) gradient_tolerance: f64,
+}
+
+/// ψ with what the next step needs.
+pub(super) struct State {
+    point: Point,
+    floor: Array1<f64>,
+    factors: usize,
+    /// (Δx, Δ ∂F/∂x), newest last.
+    pairs: VecDeque<(Array1<f64>, Array1<f64>)>,
+    /// No better point is to be found.
+    settled: bool,
+}
+
+impl Algorithm<Concentrated<'_>> for QuasiNewton {
+    type State = State;
+    type Output = Solution;
+
+    fn init(&self, f: &Concentrated<'_>, _seed: u64) -> Result<State> {
+        let floor = &f.sample.variance * self.floor;
+        let mut psi = self.start.clone();
+        ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
+        let point = f.at(psi, None, 1e-4)?;
+        Ok(State { point, floor, factors: f.factors, pairs: VecDeque::new(), settled: false })
+    }
+
+    fn step(&self, state: &mut State, f: &Concentrated<'_>) -> Result<Step> {
+        if !state.settled {
+            self.improve(state, f)?;
+        }
+        let largest = state.largest(&state.free(self.gradient_tolerance));
+        let converged = state.settled && self.gradient_tolerance >= 0.0 && largest <= self.gradient_tolerance.max(ROUNDING);
+        Ok(Step { objective: f.sample.mean_log_likelihood(state.point.value), converged, repairs: Vec::new() })
+    }
+
+    fn finish(&self, state: State) -> Result<Solution> {
+        Ok(Solution::new(None, state.point.loadings(state.factors), state.point.psi))
+    }
+}
+
+impl State {
+    /// The variables that may move: all but those at the floor that the gradient keeps there.
+    fn free(&self, gradient_tolerance: f64) -> Vec<usize> {
+        let p = &self.point;
+        let pushed = -2.0 * gradient_tolerance.max(1e-9);
+        (0..p.psi.len()).filter(|&j| p.psi[j] > self.floor[j] || p.gradient[j] < pushed).collect()
+    }
+
+    /// Largest |∂ mean log-likelihood / ∂x_j| = ½ |∂F/∂x_j| of the free variables.
+    fn largest(&self, free: &[usize]) -> f64 {
+        free.iter().map(|&j| 0.5 * self.point.gradient[j].abs()).fold(0.0, f64::max)
+    }
+
+    /// A positive definite model of the Hessian of the free variables, factored, with its exact diagonal where that is known.
+    fn curvature(&self, free: &[usize]) -> Result<(Array2<f64>, Option<Array1<f64>>)> {
+        let of_free = |h: Array2<f64>| if free.len() == h.nrows() { h } else { h.select(Axis(0), free).select(Axis(1), free) };
+        let mut exact = None;
+        if self.point.is_full() {
+            let h = of_free(self.point.hessian());
+            exact = Some(h.diag().to_owned());
+            if let Ok(lower) = linalg::cholesky(h.view()) {
+                return Ok((lower, exact));
+            }
+        }
+        // Far from the optimum the Hessian can be indefinite; the Fisher information never is (Schur's product theorem). Where ψ_j is
+        // small F is about linear in it and has the second derivative ∂F/∂x_j in x_j, which the Fisher information lacks.
+        let mut fisher = of_free(self.point.fisher());
+        fisher.diag_mut().zip_mut_with(&self.point.gradient.select(Axis(0), free), |v, g| *v += g.abs() + 1e-12);
+        let lower = linalg::cholesky(fisher.view()).map_err(|e| e.of("Fisher information of the uniquenesses"))?;
+        Ok((lower, exact))
+    }
+
+    /// −H⁻¹ g on the free variables: H from `lower`, corrected by the curvature pairs (two-loop recursion, Nocedal & Wright 7.4).
+    fn direction(&self, free: &[usize], lower: &Array2<f64>) -> Array1<f64> {
+        let mut d = -self.point.gradient.select(Axis(0), free);
+        let pairs: Vec<_> = self.pairs.iter().map(|(s, y)| (s.select(Axis(0), free), y.select(Axis(0), free))).collect();
+        let usable = |s: &Array1<f64>, y: &Array1<f64>| s.dot(y) > 1e-10 * s.dot(s).sqrt() * y.dot(y).sqrt();
+        let pairs: Vec<_> = pairs.iter().filter(|(s, y)| usable(s, y)).collect();
+        let mut alphas = vec![0.0; pairs.len()];
+        for (alpha, (s, y)) in alphas.iter_mut().zip(&pairs).rev() {
+            *alpha = s.dot(&d) / s.dot(y);
+            d.scaled_add(-*alpha, y);
+        }
+        linalg::cholesky_solve(lower.view(), d.view_mut().insert_axis(Axis(1)));
+        for (alpha, (s, y)) in alphas.iter().zip(&pairs) {
+            let beta = y.dot(&d) / s.dot(y);
+            d.scaled_add(alpha - beta, s);
+        }
+        d
+    }
+}
+
+impl QuasiNewton {
+    /// One accepted step, or `settled`.
+    fn improve(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
+        let free = state.free(self.gradient_tolerance);
+        if state.largest(&free) <= self.gradient_tolerance.max(0.0) {
+            return self.release(state, f);
+        }
+        let (lower, exact) = state.curvature(&free)?;
+        let mut d = state.direction(&free, &lower);
+        let g = state.point.gradient.select(Axis(0), &free);
+        if d.dot(&g) >= 0.0 || d.iter().any(|v| !v.is_finite()) {
+            state.pairs.clear();
+            d = state.direction(&free, &lower);
+        }
+        // F linear or concave in ψ_j: ∂²F/∂ψ² = (H_jj − g_j)/ψ², and Newton's step in ψ_j goes to zero or beyond if H_jj ≤ 2 g_j.
+        let jump: Vec<bool> = free
+            .iter()
+            .enumerate()
+            .map(|(i, &j)| {
+                let psi = state.point.psi[j];
+                let straight = exact.as_ref().is_some_and(|h| h[i] <= 2.0 * g[i]);
+                psi > state.floor[j] && psi < NEAR_FLOOR * f.sample.variance[j] && g[i] > 0.0 && straight
+            })
+            .collect();
+        let longest = d.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        let clipped = d.mapv(|v| v.clamp(-LONGEST, LONGEST));
+        d = if clipped.dot(&g) < 0.25 * d.dot(&g) / longest.max(1.0) { clipped } else { d * (LONGEST / longest.max(LONGEST)) };
+        if jump.contains(&true) && self.search(state, f, &free, &d, &jump, 1)? {
+            return Ok(());
+        }
+        if !self.search(state, f, &free, &d, &vec![false; free.len()], HALVINGS)? {
+            if state.pairs.is_empty() {
+                return self.release(state, f);
+            }
+            state.pairs.clear();
+        }
+        Ok(())
+    }
+
+    /// Backtracks along d, projected on the bounds; true if a better point was found.
+    fn search(
+        &self,
+        state: &mut State,
+        f: &Concentrated<'_>,
+        free: &[usize],
+        d: &Array1<f64>,
+        jump: &[bool],
+        tries: usize,
+    ) -> Result<bool> {
+        let old = &state.point;
+        let largest = state.largest(free);
+        let accuracy = (1e-3 * largest).clamp(1e-12, 1e-4);
+        // what rounding makes of F, and inexact eigenpairs: their error enters it squared
+        let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
+        let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64) + inexact;
+        let mut alpha = 1.0;
+        for _ in 0..tries {
+            let mut psi = old.psi.clone();
+            let mut predicted = 0.0;
+            for (i, &j) in free.iter().enumerate() {
+                let step = if jump[i] { f64::NEG_INFINITY } else { alpha * d[i] };
+                psi[j] = (old.psi[j] * step.exp()).clamp(state.floor[j], f.sample.variance[j]);
+                if !jump[i] {
+                    predicted += old.gradient[j] * (psi[j] / old.psi[j]).ln();
+                }
+            }
+            let point = f.at(psi, Some(old), accuracy)?;
+            if point.value <= old.value + 1e-4 * predicted.min(0.0) + noise {
+                let pair = (&point.x - &old.x, &point.gradient - &old.gradient);
+                let full = point.is_full();
+                let before = std::mem::replace(&mut state.point, point);
+                let gained = before.value - state.point.value > noise;
+                if !gained && state.largest(&state.free(self.gradient_tolerance)) >= largest {
+                    // rounding alone moves the point now: keep the better gradient
+                    state.point = before;
+                    return Ok(false);
+                }
+                if !full {
+                    state.pairs.push_back(pair);
+                    if state.pairs.len() > MEMORY {
+                        state.pairs.pop_front();
+                    }
+                }
+                return Ok(true);
+            }
+            alpha *= 0.5;
+        }
+        Ok(false)
+    }
+
+    /// Lifts the variable at its floor whose likelihood rises fastest when it is lifted; settled if there is none.
+    fn release(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
+        let w = state.point.loadings(state.factors);
+        let mut best: Option<(usize, f64)> = None;
+        for j in (0..state.floor.len()).filter(|&j| state.point.psi[j] <= state.floor[j]) {
+            let (change, precision) = best_change(f.sample, &w, &state.point.psi, j)?;
+            // ∂F/∂ψ_j relative to its terms, which are known to about nine digits
+            if change * precision > 1e-5 && best.is_none_or(|(_, b)| change > b) {
+                best = Some((j, change));
+            }
+        }
+        if let Some((j, change)) = best {
+            let mut psi = state.point.psi.clone();
+            psi[j] = (psi[j] + change).min(f.sample.variance[j]);
+            let point = f.at(psi, Some(&state.point), 1e-9)?;
+            if point.value < state.point.value {
+                state.point = point;
+                state.pairs.clear();
+                return Ok(());
+            }
+        }
+        state.settled = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! How many factors.
+
+use super::maximum_likelihood::FaMl;
+use super::model::FactorAnalysis;
+use crate::criteria::Criteria;
+use crate::error::{Error, Result};
+use crate::fit::{self, Fitted, Status, Watch};
+use crate::model::LatentModel;
+use crate::random::{Purpose, stream};
+use crate::rows::{Missing, RowSource, Rows, total_weight};
+use crate::selection::{Candidate, Criterion, Selection};
+use ndarray::Array1;
+use rand::seq::SliceRandom;
+
+/// Fits every number of factors and keeps the best by a criterion.
+///
+/// # Objective
+/// The lowest BIC or AIC, or the highest mean log-likelihood of held-out rows (every row held out once). A number of factors that the
+/// columns do not determine (fewer than 0 degrees of freedom), or whose fit fails, stays in the table with its error.
+///
+/// # Defaults
+/// BIC, which finds the number of factors as N grows; AIC and held-out likelihood choose larger models, which predict better.
+///
+/// # When it fails
+/// If no candidate could be fitted.
+///
+/// ```
+/// use lvm_core::fa::{FaMl, FaSelect};
+/// # let x = ndarray::Array2::from_shape_fn((60, 5), |(i, j)| ((i * 7 % 11) as f64) * (j as f64 - 1.5) + ((i * (j + 3)) as f64).sin());
+/// let chosen = FaSelect { factors: vec![0, 1, 2, 3], ..Default::default() }.select(&x, 1)?;
+/// assert_eq!(chosen.table.len(), 4);
+/// assert!(chosen.table[3].error.as_ref().is_some_and(|e| e.contains("at most 2")));
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaSelect {
+    /// The numbers of factors to try.
+    pub factors: Vec<usize>,
+    /// BIC, AIC or held-out likelihood.
+    pub criterion: Criterion,
+    /// Folds, for [`Criterion::HeldOut`].
+    pub folds: usize,
+    /// How each is fitted; its `factors` is not used.
+    pub ml: FaMl,
+}
+
+impl Default for FaSelect {
+    fn default() -> Self {
+        FaSelect { factors: (0..=5).collect(), criterion: Criterion::Bic, folds: 5, ml: FaMl::default() }
+    }
+}
+
+impl FaSelect {
+    /// The table of candidates and the best model.
+    ///
+    /// # Errors
+    /// If a setting is out of range, or the first candidate's error if none could be fitted.
+    pub fn select(&self, data: &dyn RowSource, seed: u64) -> Result<Selection<FactorAnalysis>> {
+        self.select_watched(data, seed, &mut fit::unwatched)
+    }
+
+    /// As [`select`](Self::select), with a callback after every iteration of every fit to all rows.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn select_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Selection<FactorAnalysis>> {
+        self.check()?;
+        let mut table = Vec::with_capacity(self.factors.len());
+        let mut best: Option<(f64, usize, Fitted<FactorAnalysis>)> = None;
+        let mut first_error = None;
+        for &factors in &self.factors {
+            let ml = FaMl { factors, ..self.ml.clone() };
+            let mut candidate = blank(factors);
+            let outcome = ml.fit_watched(data, seed, watch).and_then(|fitted| {
+                let held_out = if self.criterion == Criterion::HeldOut { Some(self.held_out(&ml, data, seed)?) } else { None };
+                Ok((fitted, held_out))
+            });
+            let mut cancelled = false;
+            match outcome {
+                Ok((fitted, held_out)) => {
+                    let n = total_weight(data);
+                    let log_likelihood = fitted.objective() * n;
+                    candidate.criteria = Some(Criteria { log_likelihood, n_parameters: fitted.model.n_parameters(), n });
+                    candidate.held_out = held_out;
+                    candidate.status = Some(fitted.status);
+                    cancelled = fitted.status == Status::Cancelled;
+                    if let Some(score) = self.criterion.score(&candidate)
+                        && best.as_ref().is_none_or(|(b, ..)| score > *b)
+                    {
+                        best = Some((score, table.len(), fitted));
+                    }
+                }
+                Err(error) => {
+                    candidate.error = Some(error.to_string());
+                    first_error.get_or_insert(error);
+                }
+            }
+            table.push(candidate);
+            if cancelled {
+                break;
+            }
+        }
+        match (best, first_error) {
+            (Some((_, best, fitted)), _) => Ok(Selection { table, criterion: self.criterion, best, fitted }),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::config("factors", "no candidate has a finite criterion")),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.factors.is_empty() {
+            return Err(Error::config("factors", "no number of factors to try"));
+        }
+        if !matches!(self.criterion, Criterion::Bic | Criterion::Aic | Criterion::HeldOut) {
+            return Err(Error::config("criterion", "factor models are compared by BIC, AIC or held-out likelihood"));
+        }
+        if self.criterion == Criterion::HeldOut && self.folds < 2 {
+            return Err(Error::config("folds", format!("{} asked for, at least 2 are needed", self.folds)));
+        }
+        Ok(())
+    }
+
+    /// Mean log-likelihood per held-out row; every row is held out once.
+    fn held_out(&self, ml: &FaMl, data: &dyn RowSource, seed: u64) -> Result<f64> {
+        let n = data.n_rows();
+        let weights = data.weights().map_or_else(|| Array1::ones(n), |w| w.to_owned());
+        let mut order: Vec<usize> = (0..n).collect();
+        order.shuffle(&mut stream(seed, Purpose::Split, 0));
+        let mut fold = vec![0; n];
+        order.iter().enumerate().for_each(|(i, &row)| fold[row] = i % self.folds);
+        let mut total = 0.0;
+        for held in 0..self.folds {
+            let part = |keep: bool| Array1::from_shape_fn(n, |i| if (fold[i] == held) == keep { weights[i] } else { 0.0 });
+            let (train, test) = (part(false), part(true));
+            if test.sum() == 0.0 {
+                continue;
+            }
+            let rows = |w| -> Result<Rows<'_>> {
+                let rows = Rows::new(data).weighted(w)?;
+                Ok(if data.missing() == Missing::Integrate { rows.missing_as_nan() } else { rows })
+            };
+            let fitted = ml.fit(&rows(train.view())?, seed)?;
+            total += fitted.model.linear_gaussian().log_likelihood(&rows(test.view())?)?;
+        }
+        Ok(total / total_weight(data))
+    }
+}
+
+fn blank(size: usize) -> Candidate {
+    Candidate { size, covariance: None, criteria: None, icl: None, laplace_evidence: None, held_out: None, status: None, error: None }
+}

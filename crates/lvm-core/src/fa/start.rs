@@ -1,0 +1,97 @@
+//! Where a fit begins.
+
+use super::concentrated::Concentrated;
+use super::model::FactorAnalysis;
+use super::sample_covariance::SampleCovariance;
+use super::solution::Solution;
+use crate::error::{Error, ErrorKind, Result};
+use crate::linalg;
+use crate::model::LatentModel;
+use crate::random::{Purpose, stream};
+use ndarray::{Array1, Array2, Axis};
+use rand::RngExt;
+
+/// Where the first start of a fit is; further restarts are random.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Start {
+    /// ψ_j = (1 − q/2D) / (S⁻¹)_jj (Jöreskog 1967): what the other columns leave of column j, somewhat reduced.
+    #[default]
+    PartialVariances,
+    /// Uniquenesses as shares of the variance (D), each above 0 and at most 1.
+    Uniquenesses(Array1<f64>),
+    /// A model, as reached by an earlier fit: used alone, without restarts. The direct methods take its ψ, EM its W and ψ, and EM with
+    /// missing entries its mean too.
+    Parameters(FactorAnalysis),
+}
+
+impl Start {
+    pub(super) fn check(&self, d: usize, q: usize) -> Result<()> {
+        let shape = |what, expected, found| match expected == found {
+            true => Ok(()),
+            false => Err(Error::from(ErrorKind::Shape { what, expected, found })),
+        };
+        match self {
+            Start::PartialVariances => Ok(()),
+            Start::Uniquenesses(u) => {
+                shape("number of starting uniquenesses", d, u.len())?;
+                match u.iter().position(|u| !(*u > 0.0 && *u <= 1.0)) {
+                    Some(j) => Err(Error::config("start", format!("uniqueness {j} (from 0) is {}; above 0 and at most 1 is needed", u[j]))),
+                    None => Ok(()),
+                }
+            }
+            Start::Parameters(model) => {
+                shape("number of columns of the starting model", d, model.dim())?;
+                shape("number of factors of the starting model", q, model.factors())
+            }
+        }
+    }
+
+    /// ψ for a restart, in the units of the sample covariance.
+    pub(super) fn psi(&self, sample: &SampleCovariance, q: usize, seed: u64, restart: usize) -> Result<Array1<f64>> {
+        if restart > 0 {
+            let mut rng = stream(seed, Purpose::Start, restart as u64);
+            return Ok(sample.variance.mapv(|v| v * rng.random_range(0.05..0.95)));
+        }
+        match self {
+            Start::PartialVariances => partial_variances(sample, q),
+            Start::Uniquenesses(u) => Ok(&sample.variance * u),
+            Start::Parameters(model) => Ok(model.noise_variances() / &sample.unit.mapv(|s| s * s)),
+        }
+    }
+
+    /// W and ψ for a restart: those given, or ψ with the best W for it.
+    pub(super) fn solution(&self, f: &Concentrated<'_>, seed: u64, restart: usize) -> Result<Solution> {
+        if restart == 0
+            && let Start::Parameters(model) = self
+        {
+            let psi = self.psi(f.sample, f.factors, seed, 0)?;
+            let w = model.linear_gaussian().loadings() / &f.sample.unit.view().insert_axis(Axis(1));
+            return Ok(Solution { mean: None, loadings: w, psi });
+        }
+        let psi = self.psi(f.sample, f.factors, seed, restart)?;
+        let point = f.at(psi, None, 1e-9)?;
+        Ok(Solution::new(None, point.loadings(f.factors), point.psi))
+    }
+}
+
+fn partial_variances(sample: &SampleCovariance, q: usize) -> Result<Array1<f64>> {
+    let d = sample.dim();
+    let share = 1.0 - q as f64 / (2.0 * d as f64);
+    // Fewer rows than columns, or columns that are linearly dependent: a small ridge leaves the order of the partial variances.
+    let mut c = sample.c.clone();
+    let mut ridge = 0.0;
+    let lower = loop {
+        match linalg::cholesky(c.view()) {
+            Ok(lower) if lower.diag().iter().zip(&sample.variance).all(|(l, v)| l * l > 1e-10 * v) => break lower,
+            _ if ridge < 1.0 => {
+                ridge = if ridge == 0.0 { 1e-6 } else { 10.0 * ridge };
+                c = &sample.c + &Array2::from_diag(&(&sample.variance * ridge));
+            }
+            _ => return Ok(&sample.variance * 0.5),
+        }
+    };
+    // (C⁻¹)_jj = Σ_i (L⁻¹)_ij²
+    let inverse = linalg::inverse_lower(lower.view());
+    let precision: Array1<f64> = inverse.columns().into_iter().map(|c| c.dot(&c)).collect();
+    Ok(ndarray::Zip::from(&precision).and(&sample.variance).map_collect(|p, v| (share / p).clamp(0.005 * v, 0.995 * v)))
+}

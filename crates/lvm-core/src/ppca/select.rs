@@ -1,0 +1,168 @@
+//! Choosing the number of components.
+
+use super::minka::laplace_evidence;
+use super::ml::from_spectrum;
+use super::survey::Survey;
+use super::{Ppca, PpcaEm, Solver, Spectrum, n_parameters};
+use crate::criteria::Criteria;
+use crate::error::{Error, Result};
+use crate::fit::Fitted;
+use crate::random::{Purpose, stream};
+use crate::rows::{Missing, RowSource, Rows, n_present, total_weight};
+use crate::selection::{Candidate, Criterion, Selection};
+use crate::sweep::check_shape;
+use ndarray::Array1;
+use rand::seq::SliceRandom;
+
+/// PPCA with the number of components chosen by a criterion.
+///
+/// *Objective*: [`Criterion::Bic`] (default), [`Criterion::Aic`], [`Criterion::LaplaceEvidence`] (Minka 2000; complete rows only) or
+/// [`Criterion::HeldOut`]: the mean log-likelihood of rows left out, by cross-validation over `folds` random folds.
+///
+/// *Method*: one eigen-decomposition serves all q (one more a fold). Rows with missing entries are fitted by `em`, q by q.
+///
+/// *Defaults and why*: BIC over q = 1 … 10, five folds. Held-out likelihood is the choice when prediction matters, Minka's evidence
+/// when the true q does.
+///
+/// ```
+/// use lvm_core::ppca::PpcaSelect;
+/// use ndarray::Array2;
+/// let x = Array2::from_shape_fn((60, 6), |(i, j)| ((i * 7 % 31) as f64) * (j as f64 - 2.0) + 0.1 * ((i * (j + 5)) as f64).sin());
+/// let chosen = PpcaSelect { components: vec![1, 2, 3], ..Default::default() }.select(&x, 0)?;
+/// assert_eq!(chosen.table.len(), 3);
+/// assert_eq!(chosen.fitted.model.components(), chosen.table[chosen.best].size);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct PpcaSelect {
+    /// The q to try.
+    pub components: Vec<usize>,
+    /// What they are compared by.
+    pub criterion: Criterion,
+    /// How the principal axes are found.
+    pub solver: Solver,
+    /// How tables with missing entries are fitted; its `components` is ignored.
+    pub em: PpcaEm,
+    /// Folds of the cross-validation.
+    pub folds: usize,
+}
+
+impl Default for PpcaSelect {
+    fn default() -> Self {
+        PpcaSelect { components: (1..=10).collect(), criterion: Criterion::Bic, solver: Solver::Auto, em: PpcaEm::default(), folds: 5 }
+    }
+}
+
+/// The fits of one table for each q in turn, an error where there is none.
+type Fits = Vec<Result<Fitted<Ppca>>>;
+
+impl PpcaSelect {
+    /// Fits every candidate and returns the table and the best. A candidate that can't be fitted (q ≥ D) stands in the table with its
+    /// error.
+    ///
+    /// # Errors
+    /// If the data is unusable, the criterion is not one for PPCA, or no candidate has a finite value of it.
+    pub fn select(&self, data: &dyn RowSource, seed: u64) -> Result<Selection<Ppca>> {
+        check_shape(data, None)?;
+        if self.components.is_empty() {
+            return Err(Error::config("components", "no candidates given"));
+        }
+        if self.criterion == Criterion::Icl {
+            return Err(Error::config("criterion", "ICL is for mixtures; PPCA has BIC, AIC, Laplace evidence and held-out likelihood"));
+        }
+        let complete = data.missing() == Missing::Refuse || Survey::of(data)?.complete;
+        let spectrum = if complete { Some(self.spectrum(data, seed)?) } else { None };
+        let mut fits = self.fits(data, spectrum.as_ref(), seed);
+        let held_out = match self.criterion {
+            Criterion::HeldOut => self.held_out(data, complete, seed)?,
+            _ => vec![None; fits.len()],
+        };
+        let weight = total_weight(data);
+        let table: Vec<Candidate> = self
+            .components
+            .iter()
+            .zip(&fits)
+            .zip(held_out)
+            .map(|((&q, fit), held_out)| {
+                let criteria = |f: &Fitted<Ppca>| Criteria {
+                    log_likelihood: f.objective() * weight,
+                    n_parameters: n_parameters(data.n_cols(), q),
+                    n: weight,
+                };
+                Candidate {
+                    size: q,
+                    covariance: None,
+                    criteria: fit.as_ref().ok().map(criteria),
+                    icl: None,
+                    laplace_evidence: spectrum.as_ref().and_then(|s| laplace_evidence(s, q)),
+                    held_out,
+                    status: fit.as_ref().ok().map(|f| f.status),
+                    error: fit.as_ref().err().map(|e| e.to_string()),
+                }
+            })
+            .collect();
+        let best = best_of(&table, self.criterion)?;
+        Ok(Selection { table, criterion: self.criterion, best, fitted: fits.swap_remove(best)? })
+    }
+
+    /// The spectrum with axes for the largest q that there can be.
+    fn spectrum(&self, data: &dyn RowSource, seed: u64) -> Result<Spectrum> {
+        let largest = self.components.iter().copied().filter(|q| *q < data.n_cols()).max().unwrap_or(0);
+        Spectrum::of(data, largest, self.solver, seed)
+    }
+
+    fn fits(&self, data: &dyn RowSource, spectrum: Option<&Spectrum>, seed: u64) -> Fits {
+        let fit = |&q: &usize| match spectrum {
+            Some(spectrum) => super::ml::check_components(q, data.n_cols()).and_then(|()| from_spectrum(spectrum, q, seed)),
+            None => PpcaEm { components: q, ..self.em.clone() }.fit(data, seed),
+        };
+        self.components.iter().map(fit).collect()
+    }
+
+    /// Σ over folds of the log-likelihood of the rows left out, divided by N. A fold is the same source with other weights.
+    fn held_out(&self, data: &dyn RowSource, complete: bool, seed: u64) -> Result<Vec<Option<f64>>> {
+        let n = n_present(data);
+        if self.folds < 2 || self.folds > n {
+            return Err(Error::config("folds", format!("{} folds of {n} rows; 2 to {n} are possible", self.folds)));
+        }
+        let weights = data.weights().map_or_else(|| Array1::ones(data.n_rows()), |w| w.to_owned());
+        let mut present: Vec<usize> = (0..data.n_rows()).filter(|&i| weights[i] > 0.0).collect();
+        present.shuffle(&mut stream(seed, Purpose::Split, 0));
+        let mut totals = vec![Some(0.0); self.components.len()];
+        for fold in 0..self.folds {
+            let mut inside = weights.clone();
+            let mut outside = Array1::zeros(weights.len());
+            for &row in present.iter().skip(fold).step_by(self.folds) {
+                inside[row] = 0.0;
+                outside[row] = weights[row];
+            }
+            let training = Rows::new(data).weighted(inside.view())?;
+            let test = Rows::new(data).weighted(outside.view())?;
+            let spectrum = if complete { Some(self.spectrum(&training, seed)?) } else { None };
+            for (total, fit) in totals.iter_mut().zip(self.fits(&training, spectrum.as_ref(), seed)) {
+                *total = match (*total, fit) {
+                    (Some(total), Ok(fit)) => Some(total + fit.model.log_likelihood(&test)?),
+                    _ => None,
+                };
+            }
+        }
+        let weight = weights.sum();
+        Ok(totals.into_iter().map(|t| t.map(|t| t / weight)).collect())
+    }
+}
+
+/// The candidate with the highest score, the first of equals.
+fn best_of(table: &[Candidate], criterion: Criterion) -> Result<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (i, candidate) in table.iter().enumerate() {
+        if let Some(score) = criterion.score(candidate)
+            && best.is_none_or(|(_, b)| score > b)
+        {
+            best = Some((i, score));
+        }
+    }
+    best.map(|(i, _)| i).ok_or_else(|| {
+        let reason = table.iter().find_map(|c| c.error.clone()).unwrap_or_else(|| "it has no finite value for any of them".into());
+        Error::config("components", format!("no candidate can be judged: {reason}"))
+    })
+}

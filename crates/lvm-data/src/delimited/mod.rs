@@ -1,0 +1,13 @@
+//! Text tables: CSV and its kin.
+
+mod cell;
+mod columns;
+mod header;
+mod record;
+mod rows;
+
+mod scan;
+mod separator;
+
+pub use rows::CsvRows;
+pub(crate) use scan::read;

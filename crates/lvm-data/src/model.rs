@@ -1,0 +1,39 @@
+//! Model files on disk: [`lvm_core::file`] does the bytes, this does the disk.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::output::replace;
+use lvm_core::file::{Header, Model, decode, encode};
+use std::path::Path;
+
+/// Writes a model file, whole or not at all.
+///
+/// ```
+/// use lvm_core::{file::{Header, Model}, ppca::Ppca};
+/// use lvm_data::model;
+/// use ndarray::array;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("height.lvm");
+/// let ppca = Model::Ppca(Ppca::new(array![0.0, 1.0], array![[2.0], [0.5]], 0.1)?);
+/// let header = Header { columns: vec!["height".into(), "width".into()], ..Header::default() };
+/// model::save(&path, &ppca, &header)?;
+/// assert_eq!(model::load(&path)?, (ppca, header));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If the header does not fit the model, or if the file can't be written.
+pub fn save(path: impl AsRef<Path>, model: &Model, header: &Header) -> Result<()> {
+    let path = path.as_ref();
+    let bytes = encode(model, header).map_err(|e| Error::new(path, ErrorKind::Model(e)))?;
+    replace(path, |out| out.write_all(&bytes))
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// If the file can't be read, or if it is not a model file this version can read; the message says what is wrong with it.
+pub fn load(path: impl AsRef<Path>) -> Result<(Model, Header)> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+    decode(&bytes).map_err(|e| Error::new(path, ErrorKind::Model(e)))
+}

@@ -1,0 +1,11 @@
+//! NumPy files: `.npy` whole or row by row, `.npz`.
+
+mod array;
+mod format;
+mod npz;
+mod rows;
+
+pub(crate) use array::read;
+pub(crate) use format::{MAGIC, Number};
+pub(crate) use npz::{MAGIC as ZIP_MAGIC, read as read_npz};
+pub use rows::NpyRows;

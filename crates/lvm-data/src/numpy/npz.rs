@@ -1,0 +1,24 @@
+//! `.npz`: a zip archive of `.npy` files.
+
+use crate::error::{Error, Result};
+use crate::table::{ReadOptions, Table};
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+/// The first bytes of every zip archive.
+pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
+
+pub(crate) fn read(path: &Path, input: impl Read + Seek, options: &ReadOptions) -> Result<Table> {
+    let broken = |e: zip::result::ZipError| Error::format(path, format!("not a usable .npz file: {e}"));
+    let mut archive = zip::ZipArchive::new(input).map_err(broken)?;
+    let arrays: Vec<String> = archive.file_names().flatten().filter_map(|n| n.strip_suffix(".npy").map(str::to_owned)).collect();
+    let name = match (&options.array, arrays.as_slice()) {
+        (_, []) => return Err(Error::format(path, "the archive holds no .npy array")),
+        (Some(name), _) if arrays.contains(name) => name,
+        (Some(name), _) => return Err(Error::format(path, format!("there is no array \"{name}\"; the arrays are {}", arrays.join(", ")))),
+        (None, [only]) => only,
+        (None, _) => return Err(Error::format(path, format!("choose one of its arrays: {}", arrays.join(", ")))),
+    };
+    let array = archive.by_name(&format!("{name}.npy")).map_err(broken)?;
+    super::read(path, BufReader::new(array), options)
+}

@@ -1,0 +1,177 @@
+//! Rows that stay on disk: the same numbers as in memory, and errors instead of crashes when the file changes.
+
+use super::numpy::npy;
+use lvm_core::rows::{Missing, RowSource};
+use lvm_core::sweep::{Merge, Plan, sweep};
+use lvm_data::{CsvRows, ErrorKind, NpyRows, ReadOptions, Source, Table, output};
+use ndarray::{Array2, Axis, s};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// 1000 rows and 5 columns; the last column can serve as weights.
+fn numbers() -> Array2<f64> {
+    Array2::from_shape_fn((1000, 5), |(i, j)| if j == 4 { (i % 3) as f64 } else { ((i * 5 + j) as f64).sin() * 10f64.powi(j as i32) })
+}
+
+fn names() -> Vec<String> {
+    (1..=5).map(|j| format!("x{j}")).collect()
+}
+
+/// The same table in every format that stays on disk.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let x = numbers();
+    let files = ["c.npy", "fortran.npy", "big_endian.npy", "t.csv", "t.tsv"].map(|name| folder.join(name));
+    output::write(&files[0], &names(), &x).unwrap();
+    let columns: Vec<u8> = x.t().iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(&files[1], npy("<f8", "True", "(1000, 5)", &columns)).unwrap();
+    let big: Vec<u8> = x.iter().flat_map(|v| v.to_be_bytes()).collect();
+    std::fs::write(&files[2], npy(">f8", "False", "(1000, 5)", &big)).unwrap();
+    output::write(&files[3], &names(), &x).unwrap();
+    output::write(&files[4], &names(), &x).unwrap();
+    files.to_vec()
+}
+
+fn open(path: &Path, options: &ReadOptions) -> Source {
+    let source = Source::open(path, options, 0).unwrap();
+    assert!(!matches!(source, Source::Table(_)), "{} is in memory", path.display());
+    source
+}
+
+#[test]
+fn every_range_of_rows_is_the_same_as_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        ReadOptions { columns: Some(vec!["x4".into(), "x1".into(), "x3".into()]), weights: Some("x5".into()), ..Default::default() };
+    let x = numbers().select(Axis(1), &[3, 0, 2]);
+    for path in files(folder.path()) {
+        let source = open(&path, &options);
+        assert_eq!((source.n_rows(), source.n_cols()), (1000, 3));
+        assert_eq!(source.columns(), ["x4", "x1", "x3"]);
+        assert_eq!(source.weights().unwrap(), numbers().column(4));
+        for (start, rows) in [(0, 1000), (0, 1), (999, 1), (63, 2), (64, 64), (127, 130), (500, 0), (1000, 0)] {
+            let mut block = Array2::zeros((rows, 3));
+            source.read(start, block.view_mut()).unwrap();
+            assert_eq!(block, x.slice(s![start..start + rows, ..]), "{} {start} {rows}", path.display());
+        }
+    }
+}
+
+struct Sums(Vec<f64>);
+impl Merge for Sums {
+    fn merge(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+    }
+}
+
+fn column_sums(data: &dyn RowSource) -> Vec<u64> {
+    let fold = |total: &mut Sums, block: &lvm_core::sweep::Block<'_>| {
+        for (j, sum) in total.0.iter_mut().enumerate() {
+            let weights = block.weights();
+            *sum += block.column(j).iter().enumerate().map(|(i, v)| v * weights.map_or(1.0, |w| w[i])).sum::<f64>();
+        }
+        Ok(())
+    };
+    let sums = sweep(data, Plan { block_rows: 64, leaves: 8 }, || Sums(vec![0.0; data.n_cols()]), fold).unwrap();
+    sums.0.iter().map(|s| s.to_bits()).collect()
+}
+
+#[test]
+fn passes_give_the_same_bits_as_in_memory_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ReadOptions { weights: Some("x5".into()), ..Default::default() };
+    for path in files(folder.path()) {
+        let table = Table::read(&path, &options).unwrap();
+        let source = open(&path, &options);
+        for threads in [1, 4] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(|| column_sums(&source)), column_sums(&table), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn missing_cells_stay_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ReadOptions { missing: Missing::Integrate, ..Default::default() };
+    let path = folder.path().join("t.csv");
+    std::fs::write(&path, "a;b\n1;NA\n;2\n").unwrap();
+    let rows = CsvRows::open(&path, &options).unwrap();
+    let mut block = Array2::zeros((2, 2));
+    rows.read(0, block.view_mut()).unwrap();
+    assert_eq!(rows.missing(), Missing::Integrate);
+    assert_eq!(block.mapv(f64::is_nan), ndarray::array![[false, true], [true, false]]);
+}
+
+#[test]
+fn a_file_that_changes_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in files(folder.path()) {
+        let source = open(&path, &ReadOptions::default());
+        let bytes = std::fs::read(&path).unwrap();
+        let mut block = Array2::zeros((1000, 5));
+        source.read(0, block.view_mut()).unwrap();
+
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(bytes.len() as u64 / 2).unwrap();
+        let error = source.read(0, block.view_mut()).unwrap_err();
+        assert!(error.to_string().contains("shrank"), "{error}");
+
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&bytes).unwrap();
+        let error = source.read(0, block.view_mut()).unwrap_err();
+        assert!(error.to_string().contains("grew"), "{error}");
+
+        // as long as before, but written to later
+        std::fs::write(&path, &bytes).unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
+        file.set_modified(later).unwrap();
+        let error = source.read(0, block.view_mut()).unwrap_err();
+        assert!(error.to_string().contains("was written to"), "{error}");
+    }
+}
+
+#[test]
+fn opening_refuses_what_reading_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let good = npy("<f8", "False", "(2, 2)", &[0; 32]);
+    for bad in [&good[..good.len() - 1], &good[..20], &[good.as_slice(), &[0]].concat(), b"\x93NUMPY\x09\x00\x00\x00"] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(matches!(NpyRows::open(&path, &ReadOptions::default()).unwrap_err().kind(), ErrorKind::Format { .. }));
+    }
+    let path = folder.path().join("x.csv");
+    std::fs::write(&path, "a,b\n1,2\n3,x\n4,5\n").unwrap();
+    let error = CsvRows::open(&path, &ReadOptions::default()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Text { cell, .. } if cell.line == Some(3)), "{error}");
+    std::fs::write(&path, b"\x1f\x8b\x08\x00").unwrap();
+    assert!(CsvRows::open(&path, &ReadOptions::default()).unwrap_err().to_string().contains("unpack"));
+    assert!(CsvRows::open(folder.path(), &ReadOptions::default()).is_err());
+}
+
+#[test]
+fn nan_in_a_streamed_npy_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let mut x = numbers();
+    x[[700, 2]] = f64::NAN;
+    output::write_npy(&path, &x).unwrap();
+    let rows = NpyRows::open(&path, &ReadOptions::default()).unwrap();
+    let error = sweep(&rows, Plan::new(5, 0), || Sums(Vec::new()), |_, _| Ok(())).err().unwrap();
+    assert!(matches!(error.kind(), lvm_core::ErrorKind::NotANumber { row: 700, column: 2, name: Some(_) }), "{error}");
+}
+
+/// Maximum likelihood from disk is that from memory, bit for bit.
+#[test]
+fn fits_from_disk_are_those_from_memory() {
+    use lvm_core::gmm::GmmEm;
+    let folder = tempfile::tempdir().unwrap();
+    let iris = lvm_data::datasets::iris().unwrap();
+    let em = GmmEm { components: 3, ..GmmEm::default() };
+    let want = em.fit(&iris, 7).unwrap();
+    for name in ["iris.npy", "iris.csv"] {
+        let path = folder.path().join(name);
+        output::write(&path, &iris.columns, &iris.x).unwrap();
+        let found = em.fit(&open(&path, &ReadOptions::default()), 7).unwrap();
+        assert_eq!(found.model, want.model);
+        assert_eq!(found.trace, want.trace);
+    }
+}

@@ -1,0 +1,58 @@
+//! The checks, layer by layer. Each function takes a [`Suite`] and adds its groups to it.
+
+use crate::case::Case;
+use crate::check::Layer;
+use crate::suite::{Group, Outcome, Suite};
+
+pub mod conjugate;
+pub mod determinism;
+pub mod factors;
+pub mod metamorphic;
+pub mod mixture;
+pub mod numerics;
+pub mod ppca;
+pub mod real;
+pub mod refusals;
+pub mod shared;
+pub mod special;
+
+/// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
+pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
+
+/// The checks of a kind; none for a kind that is not supported yet.
+pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
+    match kind {
+        "special" => &[(Layer::N, "N1", numerics::special)],
+        "numerics" => &[(Layer::N, "N2", numerics::torture)],
+        "exact_regression" => &[(Layer::N, "N3", numerics::regression)],
+        "gmm_em" => &[(Layer::C, "C1", mixture::trajectory), (Layer::C, "C2", mixture::fixed_point)],
+        "ppca" => &[(Layer::C, "C4", ppca::optimum), (Layer::C, "C4", ppca::em), (Layer::C, "C4", ppca::linear_vae)],
+        "factor_analysis" => &[(Layer::C, "C5", factors::optimum), (Layer::C, "C5", factors::em)],
+        "conjugate" => &[(Layer::C, "C7", conjugate::conjugate)],
+        _ => &[],
+    }
+}
+
+/// Runs the checks of one case.
+pub fn case(suite: &mut Suite<'_>, case: &Case) {
+    let checks = checks_of(&case.kind);
+    for (layer, id, check) in checks {
+        suite.group(*layer, id, &case.id, |group| check(group, case));
+    }
+    if checks.is_empty() {
+        suite.group(Layer::C, "-", &case.id, |group| {
+            group.not_supported(&case.kind);
+            Ok(())
+        });
+    }
+}
+
+/// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
+pub fn built_in(suite: &mut Suite<'_>) {
+    real::all(suite);
+    metamorphic::mixture::all(suite);
+    metamorphic::ppca::all(suite);
+    metamorphic::factors::all(suite);
+    refusals::all(suite);
+    determinism::all(suite);
+}

@@ -1,0 +1,207 @@
+//! N1: special functions, log densities and divergences, by the names the reference files give them.
+
+use crate::case::{Case, Node};
+use crate::check::{Source, Tolerance};
+use crate::suite::{Group, Outcome, Problem};
+use lvm_core::dist::{self, Univariate};
+use lvm_core::special as ours;
+use ndarray::Array1;
+use std::collections::BTreeMap;
+
+/// What one name was compared at.
+#[derive(Default)]
+struct Series {
+    ours: Vec<f64>,
+    truth: Vec<f64>,
+    floor: f64,
+    why: &'static str,
+}
+
+/// A value of ours, or nothing for a name this version does not know.
+type Value = Result<Option<f64>, Problem>;
+
+/// Kind `special`: every value of `functions`, `densities` and `divergences`.
+///
+/// # Errors
+/// If the case lacks a field or the library refuses.
+pub fn special(g: &mut Group<'_>, case: &Case) -> Outcome {
+    let relative = super::shared::file_tolerance(case, "relative", 1e-12)?;
+    section(g, case, &relative, ["functions", "f", "value"], function, floor_of_function)?;
+    section(g, case, &relative, ["densities", "density", "log_density"], density, floor_of_density)?;
+    section(g, case, &relative, ["divergences", "divergence", "value"], divergence, floor_of_divergence)
+}
+
+/// One list of the file: values gathered by name, one check a name.
+fn section(
+    g: &mut Group<'_>,
+    case: &Case,
+    relative: &Tolerance,
+    [list, name, value]: [&str; 3],
+    evaluate: fn(&str, &Node<'_>) -> Value,
+    floor: fn(&str) -> (f64, &'static str),
+) -> Outcome {
+    let Some(items) = case.find(list) else { return Ok(()) };
+    let mut all: BTreeMap<&str, Series> = BTreeMap::new();
+    for item in items.list()? {
+        let (name, truth) = (item.get(name)?.text()?, item.get(value)?.number()?);
+        let Some(found) = evaluate(name, &item)? else {
+            g.not_supported(&format!("special: {name}"));
+            continue;
+        };
+        if truth.is_finite() {
+            let (floor, why) = floor(name);
+            let series = all.entry(name).or_insert_with(|| Series { floor, why, ..Default::default() });
+            series.ours.push(found);
+            series.truth.push(truth);
+        } else {
+            g.scalar(format!("{name} that diverges"), Source::E, found, truth, &Tolerance::exact("the same infinity"));
+        }
+    }
+    for (name, series) in all {
+        let truth = Array1::from(series.truth);
+        let scale = truth.mapv(|v: f64| v.abs().max(series.floor));
+        let tolerance = Tolerance::relative(relative.relative, format!("{} of |truth|; {}", relative.reason, series.why));
+        g.array_scaled(name, Source::E, &Array1::from(series.ours), &truth, &scale, &tolerance);
+    }
+    Ok(())
+}
+
+/// The smallest scale an error is relative to.
+fn floor_of_function(name: &str) -> (f64, &'static str) {
+    match name {
+        "lgamma" | "digamma" | "multivariate_lgamma(d,a)" => (0.1, "1e-13 absolute at its zeros (the file's note)"),
+        "log_norm_cdf" => (1e-37, "1e-49 absolute: the reference takes log(1 − tiny) in 50 digits"),
+        _ => (1e-300, "down to 1e-300 (the file's note)"),
+    }
+}
+
+fn floor_of_density(name: &str) -> (f64, &'static str) {
+    match name {
+        "binomial_logit" | "poisson_log" | "negative_binomial_2" => (1e-300, "log probabilities, relative throughout"),
+        _ => (2e-3, "9ε absolute where a log density passes through zero: it is a sum of terms of order one"),
+    }
+}
+
+fn floor_of_divergence(name: &str) -> (f64, &'static str) {
+    match name.starts_with("KL") || name.starts_with("Renyi") {
+        true => (1e-5, "1e-17 absolute between equal distributions"),
+        false => (2e-3, "9ε absolute at zero"),
+    }
+}
+
+fn function(name: &str, item: &Node<'_>) -> Value {
+    let a = item.get("args")?.vector()?;
+    let x = *a.first().ok_or_else(|| Problem(format!("{name} without arguments")))?;
+    // a missing argument is NaN, which agrees with nothing
+    let at = |i: usize| a.get(i).copied().unwrap_or(f64::NAN);
+    Ok(Some(match name {
+        "lgamma" => ours::lgamma(x),
+        "digamma" => ours::digamma(x),
+        "trigamma" => ours::trigamma(x),
+        "softplus" => ours::softplus(x),
+        "log_sigmoid" => ours::log_sigmoid(x),
+        "sigmoid" => ours::sigmoid(x),
+        "logit" => ours::logit(x),
+        "erf" => ours::erf(x),
+        "erfc" => ours::erfc(x),
+        "norm_cdf" => ours::norm_cdf(x),
+        "log_norm_cdf" => ours::log_norm_cdf(x),
+        "norm_quantile" => ours::norm_quantile(x),
+        "expm1" => x.exp_m1(),
+        "gammainc_lower_regularised" => ours::gammainc_lower(x, at(1)),
+        "gammainc_upper_regularised" => ours::gammainc_upper(x, at(1)),
+        "betainc_regularised" => ours::betainc(x, at(1), at(2)),
+        "multivariate_lgamma(d,a)" => ours::multivariate_lgamma(x as usize, at(1)),
+        _ => return Ok(None),
+    }))
+}
+
+fn density(name: &str, item: &Node<'_>) -> Value {
+    let parameters = item.get("parameters")?;
+    let p = |field: &str| -> Result<f64, Problem> { Ok(parameters.get(field)?.number()?) };
+    let x = item.get("x")?;
+    let at = |d: &dyn Univariate| -> Value { Ok(Some(d.log_prob(x.number()?))) };
+    match name.split(' ').next().unwrap_or_default() {
+        "normal" => at(&dist::Normal::new(p("mean")?, p("sd")?)?),
+        "cauchy" => at(&dist::Cauchy::new(p("loc")?, p("scale")?)?),
+        "laplace" => at(&dist::Laplace::new(p("loc")?, p("scale")?)?),
+        "logistic" => at(&dist::Logistic::new(p("loc")?, p("scale")?)?),
+        "student_t" => at(&dist::StudentT::new(p("df")?, p("loc")?, p("scale")?)?),
+        "gamma_shape_rate" => at(&dist::Gamma::new(p("shape")?, p("rate")?)?),
+        "inverse_gamma_shape_scale" => at(&dist::InverseGamma::new(p("shape")?, p("scale")?)?),
+        "lognormal" => at(&dist::LogNormal::new(p("mu")?, p("sigma")?)?),
+        "weibull" => at(&dist::Weibull::new(p("shape")?, p("scale")?)?),
+        "half_cauchy" => at(&dist::HalfCauchy::new(p("scale")?)?),
+        "half_normal" => at(&dist::HalfNormal::new(p("scale")?)?),
+        "beta" => at(&dist::Beta::new(p("a")?, p("b")?)?),
+        "binomial_logit" => at(&dist::BinomialLogit::new(p("n")? as u64, p("logit")?)?),
+        "poisson_log" => at(&dist::PoissonLog::new(p("log_rate")?)?),
+        "negative_binomial_2" => at(&dist::NegativeBinomial2::new(p("mean")?, p("dispersion")?)?),
+        "dirichlet" => {
+            let alpha = parameters.get("alpha")?.vector()?;
+            Ok(Some(dist::Dirichlet::new(alpha.view())?.log_prob(x.vector()?.view())?))
+        }
+        "mvn" => Ok(Some(multivariate_normal(&parameters)?.log_prob(x.vector()?.view())?)),
+        "multivariate_t" => {
+            let (loc, scale) = (parameters.get("loc")?.vector()?, parameters.get("scale_matrix")?.matrix()?);
+            Ok(Some(dist::MultivariateT::new(p("df")?, loc.view(), scale.view())?.log_prob(x.vector()?.view())?))
+        }
+        "wishart" => Ok(Some(wishart(&parameters)?.log_prob(x.matrix()?.view())?)),
+        "inverse_wishart" => {
+            let scale = parameters.get("scale")?.matrix()?;
+            Ok(Some(dist::InverseWishart::new(p("df")?, scale.view())?.log_prob(x.matrix()?.view())?))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn divergence(name: &str, item: &Node<'_>) -> Value {
+    let parameters = item.get("parameters")?;
+    if name == "entropy(mvn)" {
+        let cov = parameters.get("cov")?.matrix()?;
+        return Ok(Some(dist::MultivariateNormal::new(Array1::zeros(cov.nrows()).view(), cov.view())?.entropy()));
+    }
+    let (q, p) = (parameters.get("q")?, parameters.get("p")?);
+    Ok(Some(match name {
+        "KL(normal||normal)" => normal(&q)?.kl(&normal(&p)?),
+        "Renyi alpha=2 D(normal||normal)" => normal(&q)?.renyi(&normal(&p)?, 2.0),
+        "Wasserstein-2(normal,normal)" => normal(&q)?.wasserstein_2(&normal(&p)?),
+        "KL(gamma||gamma) shape,rate" => {
+            let ((a, b), (c, d)) = (pair(&q)?, pair(&p)?);
+            dist::Gamma::new(a, b)?.kl(&dist::Gamma::new(c, d)?)
+        }
+        "KL(beta||beta)" => {
+            let ((a, b), (c, d)) = (pair(&q)?, pair(&p)?);
+            dist::Beta::new(a, b)?.kl(&dist::Beta::new(c, d)?)
+        }
+        "KL(dirichlet||dirichlet)" => dist::Dirichlet::new(q.vector()?.view())?.kl(&dist::Dirichlet::new(p.vector()?.view())?)?,
+        "KL(mvn||mvn)" => multivariate_normal(&q)?.kl(&multivariate_normal(&p)?)?,
+        "Wasserstein-2(mvn,mvn)" => multivariate_normal(&q)?.wasserstein_2(&multivariate_normal(&p)?)?,
+        "KL(wishart||wishart) df,scale" => wishart(&q)?.kl(&wishart(&p)?)?,
+        _ => return Ok(None),
+    }))
+}
+
+fn pair(node: &Node<'_>) -> Result<(f64, f64), Problem> {
+    match node.vector()?.as_slice() {
+        Some(&[a, b]) => Ok((a, b)),
+        _ => Err(node.problem("is not a pair of numbers").into()),
+    }
+}
+
+fn normal(node: &Node<'_>) -> Result<dist::Normal, Problem> {
+    let (mean, sd) = pair(node)?;
+    Ok(dist::Normal::new(mean, sd)?)
+}
+
+/// N(mean, cov).
+///
+/// # Errors
+/// If a field is missing or the library refuses.
+pub fn multivariate_normal(node: &Node<'_>) -> Result<dist::MultivariateNormal, Problem> {
+    Ok(dist::MultivariateNormal::new(node.get("mean")?.vector()?.view(), node.get("cov")?.matrix()?.view())?)
+}
+
+fn wishart(node: &Node<'_>) -> Result<dist::Wishart, Problem> {
+    Ok(dist::Wishart::new(node.get("df")?.number()?, node.get("scale")?.matrix()?.view())?)
+}

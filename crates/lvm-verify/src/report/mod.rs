@@ -1,0 +1,118 @@
+//! What a run found: as a table for people, as JSON for programs, as a page with pictures.
+
+use crate::check::{Check, Layer, Verdict};
+use exhibit::Exhibit;
+use serde::Serialize;
+
+pub mod chart;
+pub mod exhibit;
+pub mod html;
+pub mod plots;
+pub mod table;
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Format of this object.
+    pub schema: &'static str,
+    /// What was tested.
+    pub subject: String,
+    /// Version of the suite.
+    pub version: &'static str,
+    /// Whether the LAPACK oracle was there.
+    pub oracle: bool,
+    /// The command line.
+    pub command: String,
+    /// Whether the run was cut to fit into a minute.
+    pub quick: bool,
+    /// Wall-clock seconds of the run.
+    pub seconds: f64,
+    /// Counts by layer.
+    pub summary: Vec<LayerSummary>,
+    /// Every check.
+    pub checks: Vec<Check>,
+    /// Curves and points for the pictures.
+    #[serde(skip)]
+    pub exhibits: Vec<Exhibit>,
+}
+
+/// Counts of one layer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct LayerSummary {
+    /// `N`, `C`, `M`, `F`, `D`, or `-` for cases of kinds not supported yet.
+    pub layer: String,
+    /// What it is about.
+    pub title: String,
+    /// Checks that passed.
+    pub pass: usize,
+    /// Checks that failed.
+    pub fail: usize,
+    /// Checks that could not certify.
+    pub undecided: usize,
+    /// Checks not run.
+    pub not_run: usize,
+    /// Cases of kinds not supported yet.
+    pub not_supported: usize,
+    /// Numbers compared.
+    pub compared: usize,
+    /// Seconds spent.
+    pub seconds: f64,
+    /// The largest difference / tolerance of a check that passed.
+    pub closest: f64,
+}
+
+impl LayerSummary {
+    fn of<'c>(layer: String, title: String, checks: impl Iterator<Item = &'c Check>) -> Self {
+        let mut s = LayerSummary { layer, title, ..Default::default() };
+        for c in checks {
+            match c.verdict {
+                Verdict::Pass => s.pass += 1,
+                Verdict::Fail => s.fail += 1,
+                Verdict::Undecided => s.undecided += 1,
+                Verdict::NotRun => s.not_run += 1,
+                Verdict::NotSupported => s.not_supported += 1,
+            }
+            s.compared += c.compared;
+            s.seconds += c.seconds;
+            if c.verdict == Verdict::Pass && c.ratio().is_finite() {
+                s.closest = s.closest.max(c.ratio());
+            }
+        }
+        s
+    }
+}
+
+/// Counts by layer, in the order of the layers; layers without checks are left out.
+pub fn summarise(checks: &[Check]) -> Vec<LayerSummary> {
+    Layer::ALL
+        .into_iter()
+        .filter(|&l| checks.iter().any(|c| c.layer == l))
+        .map(|l| LayerSummary::of(l.to_string(), l.title().to_owned(), checks.iter().filter(|c| c.layer == l)))
+        .collect()
+}
+
+impl Report {
+    /// All layers together.
+    pub fn total(&self) -> LayerSummary {
+        LayerSummary::of("all".to_owned(), "all layers".to_owned(), self.checks.iter())
+    }
+
+    /// Whether nothing failed and nothing was left undecided. Checks not run do not count as passed, but do not fail the run.
+    pub fn passed(&self) -> bool {
+        let total = self.total();
+        total.fail == 0 && total.undecided == 0 && total.pass > 0
+    }
+
+    /// Whether a check was undecided or failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Undecided))
+    }
+
+    /// The report as JSON.
+    ///
+    /// # Errors
+    /// Never for a report made by this crate.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+}

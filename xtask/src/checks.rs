@@ -1,0 +1,69 @@
+//! The tests, and what CI runs besides.
+
+use crate::{Outcome, setup, tidy};
+use xshell::{Shell, cmd};
+
+/// The crates that are published, in the order of their dependencies.
+const PUBLISHED: [&str; 4] = ["lvm-core", "lvm-data", "lvm-verify", "lvm-cli"];
+
+/// Everything that must pass: unit, integration and documentation tests of all crates, with the LAPACK oracle where it can be had.
+pub(crate) fn test(shell: &Shell) -> Outcome {
+    let oracle: &[&str] = match setup::openblas(shell) {
+        Ok(()) => &["--features", "lvm-verify/oracle"],
+        Err(reason) => {
+            eprintln!("{reason}\nGoing on without it: tests of the LAPACK oracle are left out.\n");
+            &[]
+        }
+    };
+    cmd!(shell, "cargo test --workspace {oracle...}").run()?;
+    Ok(())
+}
+
+/// All of CI.
+pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
+    step("format");
+    cmd!(shell, "cargo fmt --all --check").run()?;
+    step("tidy");
+    tidy::run(shell)?;
+    step("clippy");
+    setup::openblas(shell)?;
+    cmd!(shell, "cargo clippy --workspace --all-targets --features lvm-verify/oracle -- --deny warnings").run()?;
+    step("rustdoc");
+    {
+        let _flags = shell.push_env("RUSTDOCFLAGS", "--deny warnings");
+        cmd!(shell, "cargo doc --workspace --no-deps --document-private-items").run()?;
+    }
+    if with_test {
+        step("test");
+        test(shell)?;
+    }
+    step("test with LAPACK");
+    cmd!(shell, "cargo test --workspace --features lvm-core/lapack,lvm-verify/oracle").run()?;
+    step("packages");
+    package(shell)?;
+    step("licences");
+    deny(shell)?;
+    step("quick verify");
+    crate::verify(shell, &shell.current_dir(), &["--quick".into()])
+}
+
+fn step(name: &str) {
+    println!("\n== {name}");
+}
+
+/// `cargo package` of every published crate: all files there, nothing that can't be published.
+fn package(shell: &Shell) -> Outcome {
+    let packages: Vec<&str> = PUBLISHED.iter().flat_map(|p| ["--package", p]).collect();
+    cmd!(shell, "cargo package --allow-dirty --no-verify {packages...}").run()?;
+    Ok(())
+}
+
+/// Licences, sources and bans of all dependencies, where cargo-deny is installed.
+fn deny(shell: &Shell) -> Outcome {
+    if cmd!(shell, "cargo deny --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
+        cmd!(shell, "cargo deny --all-features check licenses bans sources").run()?;
+    } else {
+        println!("not run: cargo-deny is not installed (cargo install --locked cargo-deny)");
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Checks of the tree itself: what a machine can see about how the house is kept.
+
+use crate::Outcome;
+use std::fs;
+use std::path::{Path, PathBuf};
+use xshell::{Shell, cmd};
+
+/// Lines of a source file at most.
+const LONGEST_FILE: usize = 500;
+
+/// Prints every finding and fails if there is one.
+pub(crate) fn run(shell: &Shell) -> Outcome {
+    let files = tracked(shell)?;
+    let mut findings = Vec::new();
+    for file in &files {
+        match file.extension().and_then(|e| e.to_str()) {
+            Some("rs") => source(file, &mut findings)?,
+            Some("md") => links(file, &mut findings)?,
+            _ => {}
+        }
+    }
+    pages(&files, &mut findings)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() { Ok(()) } else { Err(format!("{} findings", findings.len()).into()) }
+}
+
+/// Files that git tracks, and new ones it does not ignore.
+fn tracked(shell: &Shell) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
+    let list = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
+    Ok(list.lines().map(PathBuf::from).filter(|p| p.is_file()).collect())
+}
+
+/// Long files, ignored tests, unfinished code, and library code that can panic without saying why it won't.
+fn source(file: &Path, findings: &mut Vec<String>) -> Outcome {
+    let text = fs::read_to_string(file)?;
+    if text.lines().count() > LONGEST_FILE {
+        findings.push(format!("{}: {} lines, more than {LONGEST_FILE}", file.display(), text.lines().count()));
+    }
+    let library =
+        file.components().any(|c| c.as_os_str() == "src") && file.starts_with("crates") && !file.starts_with("crates/lvm-testkit");
+    let panics = [concat!(".unw", "rap()"), concat!(".exp", "ect("), concat!("pan", "ic!("), concat!("unreach", "able!(")];
+    let mut before = "";
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("#[cfg(test)]") {
+            break;
+        }
+        if line.contains(concat!("#[ig", "nore")) {
+            findings.push(format!("{}:{}: ignored test", file.display(), number + 1));
+        }
+        let code = !line.trim_start().starts_with("//");
+        let says_why = line.contains("// invariant:") || before.trim_start().starts_with("// invariant:");
+        if library && code && !says_why && panics.iter().any(|p| line.contains(p)) {
+            findings.push(format!("{}:{}: can panic; return an error or add `// invariant:`", file.display(), number + 1));
+        }
+        before = line;
+    }
+    Ok(())
+}
+
+/// Relative links of a page must lead somewhere.
+fn links(file: &Path, findings: &mut Vec<String>) -> Outcome {
+    let text = fs::read_to_string(file)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    for (start, _) in text.match_indices("](") {
+        let target = text[start + 2..].split([')', '#', ' ']).next().unwrap_or("");
+        if target.is_empty() || target.contains("://") || target.starts_with("mailto:") || target.contains('`') {
+            continue;
+        }
+        if !folder.join(target).exists() {
+            findings.push(format!("{}: link to {target} leads nowhere", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Every model folder of lvm-core has a page, a bench and a place in the laws; every page of the book is in its summary.
+fn pages(files: &[PathBuf], findings: &mut Vec<String>) -> Outcome {
+    let laws = fs::read_to_string("crates/lvm-core/tests/it/laws.rs").unwrap_or_default();
+    for model in ["gmm", "ppca", "fa"] {
+        for needed in [format!("docs/models/{model}.md"), format!("benches/benches/{model}.rs")] {
+            if !Path::new(&needed).exists() {
+                findings.push(format!("{needed} is missing"));
+            }
+        }
+        if !laws.contains(&format!("mod {model}")) {
+            findings.push(format!("crates/lvm-core/tests/it/laws.rs has no laws for {model}"));
+        }
+    }
+    let summary = fs::read_to_string("docs/SUMMARY.md").unwrap_or_default();
+    for page in files.iter().filter(|f| f.starts_with("docs") && f.extension().is_some_and(|e| e == "md")) {
+        let name = page.strip_prefix("docs")?.display().to_string();
+        if name != "SUMMARY.md" && !summary.contains(&format!("({name})")) {
+            findings.push(format!("docs/{name} is not in docs/SUMMARY.md"));
+        }
+    }
+    Ok(())
+}
