@@ -22,7 +22,7 @@ pub(crate) struct Prepared {
     /// A_k.
     pub(crate) whitening: Whitening,
     /// A_k and the rest, for the inner loops.
-    pub(crate) packed: Packed,
+    pub(crate) packed: Box<Packed>,
 }
 
 /// The maps A_k under which Σ_k becomes the identity.
@@ -45,7 +45,7 @@ impl Prepared {
         let (whitening, log_det) = whiten(covariances, k, d)?;
         let log_weights = weights.mapv(f64::ln);
         let log_scale = &log_weights - 0.5 * (log_det + d as f64 * (2.0 * PI).ln());
-        let packed = Packed::new(means, &log_weights, &log_scale, &whitening);
+        let packed = Box::new(Packed::new(means, &log_weights, &log_scale, &whitening));
         Ok(Prepared { means: means.clone(), log_weights, whitening, packed })
     }
 

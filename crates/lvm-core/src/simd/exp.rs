@@ -6,8 +6,8 @@ use pulp::Simd;
 /// 1.5 · 2⁵²: adding it rounds to an integer, which then stands in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 /// ln 2 in two parts; the first has 21 trailing zero bits, so that n · LN2_HIGH is exact.
-const LN2_HIGH: f64 = 0.693_147_180_369_123_816_490;
-const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
+const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
+const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// 1 / n!, n = 13 … 2: the rest of the series is below 4e-18 for |r| ≤ ½ ln 2.
 const TAYLOR: [f64; 12] = [
     1.0 / 6_227_020_800.0,
