@@ -522,7 +522,6 @@ fn imputation_is_the_conditional_of_the_joint() {
     assert_eq!(imputed.x[[block.row, block.columns[0]]], block.mean[0]);
 }
 
-
 /// Covariances of six ability tests of 112 people (R datasets::ability.cov; Smith & Stanley 1983).
 fn ability() -> Array2<f64> {
     array![
@@ -545,7 +544,8 @@ fn published_rotations_of_the_ability_tests() {
     // What R prints for `factanal(factors = 2, covmat = ability.cov)`, three decimals, and with rotation = "promax". R's varimax stops
     // when its criterion changes by 1e-5 of itself, which leaves the angle, and with it the loadings, uncertain by √1e-5 = 3.2e-3.
     let angle = 3.2e-3 + 5e-4;
-    let fitted = FaMl { factors: 2, rotation: Some(Rotation::varimax()), ..Default::default() }.fit_covariance(ability().view(), 112.0).unwrap();
+    let fitted =
+        FaMl { factors: 2, rotation: Some(Rotation::varimax()), ..Default::default() }.fit_covariance(ability().view(), 112.0).unwrap();
     let model = &fitted.model;
     assert_close("uniqueness", model.uniquenesses(), [0.455, 0.589, 0.218, 0.769, 0.052, 0.334], 5.1e-4);
     let varimax = array![[0.499, 0.543], [0.156, 0.622], [0.206, 0.860], [0.109, 0.468], [0.956, 0.182], [0.785, 0.225]];
@@ -578,9 +578,21 @@ fn rotations_agree_with_factor_analyzer() {
         rotated
     };
     // six digits printed; its iterations stop at a relative change of 1e-12 of the criterion, whose square root moves the loadings
-    check(Rotation::varimax(), array![[-0.032133, 0.005033, 0.021179, -0.523798, -0.161968], [-0.217684, -0.066346, 0.189625, 0.664264, 0.039733]], 2e-5);
-    check(Rotation::Quartimax { normalization: Normalization::None }, array![[0.096014, -0.086345, -0.034506, -0.510111, -0.155005], [-0.140843, -0.162321, -0.163372, 0.675720, 0.033138]], 2e-5);
-    let oblimin = check(Rotation::oblimin(), array![[0.112570, 0.071375, -0.206325, -0.521424, -0.122601], [-0.093434, 0.113493, -0.011417, 0.675400, -0.011684]], 2e-5);
+    check(
+        Rotation::varimax(),
+        array![[-0.032133, 0.005033, 0.021179, -0.523798, -0.161968], [-0.217684, -0.066346, 0.189625, 0.664264, 0.039733]],
+        2e-5,
+    );
+    check(
+        Rotation::Quartimax { normalization: Normalization::None },
+        array![[0.096014, -0.086345, -0.034506, -0.510111, -0.155005], [-0.140843, -0.162321, -0.163372, 0.675720, 0.033138]],
+        2e-5,
+    );
+    let oblimin = check(
+        Rotation::oblimin(),
+        array![[0.112570, 0.071375, -0.206325, -0.521424, -0.122601], [-0.093434, 0.113493, -0.011417, 0.675400, -0.011684]],
+        2e-5,
+    );
     assert_close("Φ", oblimin.factor_correlations().row(0).to_vec(), [1.000000, -0.243252, 0.202805, -0.113681, -0.043943], 2e-5);
 }
 
@@ -589,7 +601,9 @@ fn rotated_loadings_are_stationary() {
     let Case { x, factors, .. } = case("fa_bfi_5");
     let model = fit(factors, &x).model;
     let plain = standardised_loadings(&model);
-    for (gamma, normalization) in [(1.0, Normalization::Kaiser), (1.0, Normalization::None), (0.0, Normalization::Kaiser), (0.0, Normalization::None)] {
+    for (gamma, normalization) in
+        [(1.0, Normalization::Kaiser), (1.0, Normalization::None), (0.0, Normalization::Kaiser), (0.0, Normalization::None)]
+    {
         let rotation = if gamma == 1.0 { Rotation::Varimax { normalization } } else { Rotation::Quartimax { normalization } };
         let rotated = model.rotated(rotation).unwrap();
         let t = &rotated.rotation().unwrap().matrix;
@@ -607,7 +621,6 @@ fn rotated_loadings_are_stationary() {
         // D products of numbers below 1
         assert_close("stationary", s.to_owned(), s.t().to_owned(), 1e-12);
     }
-    // γ > 0 rewards collinear factors and has no minimum on this table; the rotation then says that it has not converged
     for (gamma, normalization) in [(0.0, Normalization::None), (-1.0, Normalization::Kaiser), (-0.5, Normalization::None)] {
         let rotated = model.rotated(Rotation::Oblimin { gamma, normalization }).unwrap();
         assert!(rotated.rotation().unwrap().converged);

@@ -8,9 +8,10 @@ use ndarray::{Array2, Axis};
 /// Iterations at most.
 const ITERATIONS: usize = 10_000;
 /// Converged when the projected gradient is this small relative to the size of the criterion's terms.
-const GRADIENT: f64 = 1e-11;
-/// What rounding can leave of it where no step helps.
-const STALLED: f64 = 1e-8;
+const GRADIENT: f64 = 1e-9;
+/// What rounding can leave of it where no step helps: steps against a gradient g change the criterion by about g², which sinks below
+/// its rounding at √eps = 1.5e-8, times the condition of the Hessian.
+const STALLED: f64 = 1e-6;
 /// Halvings of a step at most.
 const HALVINGS: usize = 60;
 
@@ -62,7 +63,9 @@ pub(super) fn rotate(a: &Array2<f64>, start: Array2<f64>, gamma: f64) -> Result<
             let needed = 0.5 * alpha * point.size;
             let candidate = Point::new(a, point.moved(alpha), gamma).ok();
             // Armijo; where rounding hides the decrease, the gradient must shrink
-            let better = |c: &Point| c.value <= point.value - needed || (needed <= rounding && c.value <= point.value + rounding && c.size < point.size);
+            let better = |c: &Point| {
+                c.value <= point.value - needed || (needed <= rounding && c.value <= point.value + rounding && c.size < point.size)
+            };
             let found = candidate.filter(better);
             if found.is_none() {
                 alpha *= 0.5;
