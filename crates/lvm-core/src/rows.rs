@@ -72,6 +72,9 @@ impl Element for f64 {
 
 fn read_array<E: Element>(x: &ArrayRef<E, Ix2>, start: usize, mut out: ArrayViewMut2<'_, f64>) {
     let (rows, cols) = out.dim();
+    if out.is_empty() {
+        return;
+    }
     let source = x.slice_axis(Axis(0), Slice::from(start..start + rows));
     let mut columns = out.view_mut().reversed_axes();
     match (source.to_slice(), columns.as_slice_mut()) {

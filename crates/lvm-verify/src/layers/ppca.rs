@@ -34,8 +34,8 @@ pub fn optimum(g: &mut Group<'_>, case: &Case) -> Outcome {
     let ours = spectrum_of(&model)?;
     let leading = Array1::from_iter(eigenvalues.iter().take(q).copied());
     let bound = Tolerance::absolute(
-        8.0 * (n + d) as f64 * f64::EPSILON * eigenvalues[0],
-        "8·(N+D)·ε·λ₁: rounding of the scatter matrix and backward error of a symmetric eigensolver (Weyl)",
+        8.0 * (n + d) as f64 * f64::EPSILON * (eigenvalues[0] + largest * eigenvalues[0].sqrt()),
+        "8·(N+D)·ε·(λ₁ + max|x|·√λ₁): rounding of centring and scatter, backward error of a symmetric eigensolver (Weyl)",
     );
     g.array("leading eigenvalues of W Wᵀ + σ² I", Source::E, &Array1::from_iter(ours.iter().take(q).copied()), &leading, &bound);
     g.exhibits.push(Exhibit::Spectrum { case: case.id.clone(), truth: eigenvalues.to_vec(), ours: ours.to_vec() });

@@ -180,6 +180,8 @@ fn shapes(g: &mut Group<'_>, name: &str, fit: Algorithm) -> Outcome {
     let few = ["TooFewRows", "NoVariation", "ConstantColumn", "Empty"];
     refused(g, "no rows", fit(g, &Array2::<f64>::zeros((0, 4))), &["Empty"]);
     refused(g, "no columns", fit(g, &Array2::<f64>::zeros((9, 0))), &["Empty"]);
+    let nothing = Array2::<f64>::zeros((9, 0)).read(0, Array2::zeros((9, 0)).view_mut()).is_ok();
+    g.holds("reading rows of no columns", format!("{nothing}"), "true", nothing, "a source of rows does not panic");
     refused(g, "one row", fit(g, &x.select(Axis(0), &[0])), &few);
     refused(g, "all rows equal", fit(g, &Array2::from_elem((30, 4), 1.5)), &few);
     let one_left = Array1::from_shape_fn(150, |i| if i == 7 { 1.0 } else { 0.0 });
