@@ -53,7 +53,7 @@ fn cholesky(a: &Array2<f64>) -> Option<Array2<f64>> {
             let v = a[[i, j]] - s;
             l[[i, j]] = if i == j { v.sqrt() } else { v / l[[j, j]] };
         }
-        if !(l[[i, i]] > 0.0) {
+        if l[[i, i]].is_nan() || l[[i, i]] <= 0.0 {
             return None;
         }
     }
