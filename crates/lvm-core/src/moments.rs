@@ -1,4 +1,4 @@
-//! Mean and scatter of complete rows, in one pass about a provisional centre: never as E[x²] − μ².
+//! Mean and scatter of complete rows, in one pass about a provisional centre: never as `E[x²] − μ²`.
 //!
 //! With c the mean of a few rows and δ = x̄ − c, the scatter about the mean is the scatter about c less N δ δᵀ. That subtraction is
 //! harmless while δ is small beside the spread; where it is not, a second pass is made about the mean itself.

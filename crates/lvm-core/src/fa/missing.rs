@@ -35,9 +35,9 @@ pub(super) struct State {
 
 /// Sums over the rows in which column j is observed, about the current mean: ζ = (z, 1), y_j = x_j − μ_j.
 struct Statistics {
-    /// Σ w E[ζζᵀ] (D, q+1, q+1), lower triangles.
+    /// Σ w `E[ζζᵀ]` (D, q+1, q+1), lower triangles.
     second: Array3<f64>,
-    /// Σ w E[ζ] y_j (D, q+1).
+    /// Σ w `E[ζ]` y_j (D, q+1).
     cross: Array2<f64>,
     /// Σ w y_j² (D).
     square: Array1<f64>,
@@ -97,7 +97,7 @@ impl Statistics {
         let (z, log_evidence) = pattern.evidence(block, Some(rows), &mut self.buffer);
         let weights: Vec<f64> = rows.iter().map(|&r| block.weights().map_or(1.0, |w| w[r])).collect();
         let total: f64 = weights.iter().sum();
-        // Σ w E[ζζᵀ] is the same for every column of the pattern
+        // Σ w `E[ζζᵀ]` is the same for every column of the pattern
         let mut second = Array2::<f64>::zeros((q + 1, q + 1));
         for ((z, weight), evidence) in z.rows().into_iter().zip(&weights).zip(&log_evidence) {
             for a in 0..q {

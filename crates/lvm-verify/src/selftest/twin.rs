@@ -21,7 +21,7 @@ pub(super) enum Switch {
     NotRenormalised,
     /// 1e-6 added to every variance without being asked for.
     SilentRidge,
-    /// E[x²] − μ² for the variance.
+    /// `E[x²]` − μ² for the variance.
     RawMoments,
     /// The objective of the parameters before the M-step.
     StaleTrace,
