@@ -76,8 +76,9 @@ enum Second {
     Variances,
 }
 
-/// Rows of a block of which products are taken: enough that reading and writing the (D, D) sums does not count.
-const PRODUCT_ROWS: usize = 256;
+/// Rows at least of a block of which products are taken: reading and writing the (D, D) sums costs little then, and the centred
+/// block still fits in the second-level cache.
+const PRODUCT_ROWS: usize = 128;
 
 /// Σ f(v), eight sums side by side: one after another, each addition would wait for the last.
 fn lanes(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
