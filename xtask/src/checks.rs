@@ -58,12 +58,18 @@ fn package(shell: &Shell) -> Outcome {
     Ok(())
 }
 
-/// Licences, sources and bans of all dependencies, where cargo-deny is installed.
+/// Licences, sources and bans of all dependencies; cargo-deny is built into the target directory where it is not installed.
 fn deny(shell: &Shell) -> Outcome {
-    if cmd!(shell, "cargo deny --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
-        cmd!(shell, "cargo deny --all-features check licenses bans sources").run()?;
-    } else {
-        println!("not run: cargo-deny is not installed (cargo install --locked cargo-deny)");
+    let there = |program: &std::path::Path| cmd!(shell, "{program} --version").quiet().ignore_stdout().ignore_stderr().run().is_ok();
+    let mut program = std::path::PathBuf::from("cargo-deny");
+    if !there(&program) {
+        let tools = crate::target_directory(shell)?.join("tools");
+        program = tools.join("bin").join("cargo-deny");
+        if !there(&program) {
+            println!("building cargo-deny (some minutes, once) …");
+            cmd!(shell, "cargo install --quiet --locked --root {tools} cargo-deny").run()?;
+        }
     }
+    cmd!(shell, "{program} --all-features check licenses bans sources").run()?;
     Ok(())
 }
