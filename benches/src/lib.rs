@@ -2,3 +2,8 @@
 
 pub mod data;
 pub mod npy;
+
+/// The examples of the repository's README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

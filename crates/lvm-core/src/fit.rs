@@ -249,10 +249,7 @@ pub fn run_restart<D: ?Sized, A: Algorithm<D>>(
         repairs.extend(step.repairs.into_iter().map(|kind| Repair { iteration, kind }));
         let change = trace.last().map_or(f64::INFINITY, |last: &f64| (step.objective - last).abs());
         trace.push(step.objective);
-        if step.converged || (change < stopping.tolerance && !repaired) {
-            status = Status::Converged;
-            break;
-        }
+        let converged = step.converged || (change < stopping.tolerance && !repaired);
         let progress = Progress {
             restart: restart.0,
             restarts: restart.1,
@@ -260,8 +257,10 @@ pub fn run_restart<D: ?Sized, A: Algorithm<D>>(
             max_iterations: stopping.max_iterations,
             objective: step.objective,
         };
-        if watch(&progress).is_break() {
-            status = Status::Cancelled;
+        // told of the last iteration too; a wish to stop ends the restarts that would follow
+        let cancelled = watch(&progress).is_break();
+        if cancelled || converged {
+            status = if cancelled { Status::Cancelled } else { Status::Converged };
             break;
         }
     }

@@ -31,3 +31,7 @@ pub mod special;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use crate::{Verdict, broken, compare, raised};
 use lvm_core::model::{Evidence, Infer, LatentDist, LatentModel};
-use lvm_core::rows::RowSource;
+use lvm_core::rows::{Element, RowSource};
 use ndarray::Array2;
 use rand::Rng;
 
@@ -103,7 +103,7 @@ pub fn draws_agree_with_evidence<M: Evidence>(model: &M, centre: f64, half_width
 ///
 /// # Errors
 /// The first row whose evidence depends on its neighbours.
-pub fn rows_are_independent<M: Evidence>(model: &M, x: &Array2<f64>) -> Verdict {
+pub fn rows_are_independent<M: Evidence, E: Element>(model: &M, x: &Array2<E>) -> Verdict {
     const LAW: &str = "the evidence of a row does not depend on other rows";
     let together = model.log_evidence(x).map_err(raised(LAW))?;
     for (n, row) in x.rows().into_iter().enumerate() {

@@ -25,3 +25,7 @@ pub mod selftest;
 pub mod subject;
 pub mod suite;
 pub mod tables;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

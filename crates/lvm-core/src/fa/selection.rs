@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fit::{self, Fitted, Status, Watch};
 use crate::model::LatentModel;
 use crate::random::{Purpose, stream};
-use crate::rows::{Missing, RowSource, Rows, total_weight};
+use crate::rows::{RowSource, Rows, n_present, total_weight};
 use crate::selection::{Candidate, Criterion, Selection};
 use ndarray::Array1;
 use rand::seq::SliceRandom;
@@ -64,7 +64,7 @@ impl FaSelect {
     /// # Errors
     /// As [`select`](Self::select).
     pub fn select_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Selection<FactorAnalysis>> {
-        self.check()?;
+        self.check(data)?;
         let mut table = Vec::with_capacity(self.factors.len());
         let mut best: Option<(f64, usize, Fitted<FactorAnalysis>)> = None;
         let mut first_error = None;
@@ -107,15 +107,16 @@ impl FaSelect {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, data: &dyn RowSource) -> Result<()> {
         if self.factors.is_empty() {
             return Err(Error::config("factors", "no number of factors to try"));
         }
         if !matches!(self.criterion, Criterion::Bic | Criterion::Aic | Criterion::HeldOut) {
             return Err(Error::config("criterion", "factor models are compared by BIC, AIC or held-out likelihood"));
         }
-        if self.criterion == Criterion::HeldOut && self.folds < 2 {
-            return Err(Error::config("folds", format!("{} asked for, at least 2 are needed", self.folds)));
+        let n = n_present(data);
+        if self.criterion == Criterion::HeldOut && (self.folds < 2 || self.folds > n) {
+            return Err(Error::config("folds", format!("{} folds of {n} rows; 2 to {n} are possible", self.folds)));
         }
         Ok(())
     }
@@ -124,7 +125,8 @@ impl FaSelect {
     fn held_out(&self, ml: &FaMl, data: &dyn RowSource, seed: u64) -> Result<f64> {
         let n = data.n_rows();
         let weights = data.weights().map_or_else(|| Array1::ones(n), |w| w.to_owned());
-        let mut order: Vec<usize> = (0..n).collect();
+        // rows of weight zero are not there: they take no place in a fold
+        let mut order: Vec<usize> = (0..n).filter(|&i| weights[i] > 0.0).collect();
         order.shuffle(&mut stream(seed, Purpose::Split, 0));
         let mut fold = vec![0; n];
         order.iter().enumerate().for_each(|(i, &row)| fold[row] = i % self.folds);
@@ -132,15 +134,8 @@ impl FaSelect {
         for held in 0..self.folds {
             let part = |keep: bool| Array1::from_shape_fn(n, |i| if (fold[i] == held) == keep { weights[i] } else { 0.0 });
             let (train, test) = (part(false), part(true));
-            if test.sum() == 0.0 {
-                continue;
-            }
-            let rows = |w| -> Result<Rows<'_>> {
-                let rows = Rows::new(data).weighted(w)?;
-                Ok(if data.missing() == Missing::Integrate { rows.missing_as_nan() } else { rows })
-            };
-            let fitted = ml.fit(&rows(train.view())?, seed)?;
-            total += fitted.model.linear_gaussian().log_likelihood(&rows(test.view())?)?;
+            let fitted = ml.fit(&Rows::new(data).weighted(train.view())?, seed)?;
+            total += fitted.model.linear_gaussian().log_likelihood(&Rows::new(data).weighted(test.view())?)?;
         }
         Ok(total / total_weight(data))
     }

@@ -5,9 +5,8 @@ use crate::fit::{Fitted, Watch, unwatched};
 use crate::gmm::covariance::CovarianceType;
 use crate::gmm::em::{GmmEm, Start};
 use crate::gmm::mixture::GaussianMixture;
-use crate::model::Evidence;
 use crate::random::{Purpose, stream};
-use crate::rows::{RowSource, Rows, n_present};
+use crate::rows::{RowSource, Rows, n_present, total_weight};
 use crate::selection::{Candidate, Criterion, Selection};
 use crate::sweep::check_shape;
 use ndarray::Array1;
@@ -205,16 +204,14 @@ impl Folds {
     /// Mean log-likelihood per held-out row.
     fn held_out(&self, em: &GmmEm, data: &dyn RowSource, seed: u64) -> Result<f64> {
         let weight = |n: usize| data.weights().map_or(1.0, |w| w[n]);
-        let (mut sum, mut total) = (0.0, 0.0);
-        for fold in 0..self.count {
-            let inside = Array1::from_shape_fn(data.n_rows(), |n| if self.of[n] == fold { 0.0 } else { weight(n) });
+        let part = |keep: &dyn Fn(usize) -> bool| Array1::from_shape_fn(data.n_rows(), |n| if keep(self.of[n]) { weight(n) } else { 0.0 });
+        let mut total = 0.0;
+        for held in 0..self.count {
+            // a fold is the same source with other weights, so that rows of weight zero stay absent from both parts
+            let (inside, outside) = (part(&|fold| fold != held), part(&|fold| fold == held));
             let fitted = em.fit(&Rows::new(data).weighted(inside.view())?, seed)?;
-            let log_p = fitted.model.log_evidence(data)?;
-            for (n, p) in log_p.iter().enumerate().filter(|(n, _)| self.of[*n] == fold && weight(*n) > 0.0) {
-                sum += weight(n) * p;
-                total += weight(n);
-            }
+            total += fitted.model.criteria(&Rows::new(data).weighted(outside.view())?)?.log_likelihood;
         }
-        Ok(sum / total)
+        Ok(total / total_weight(data))
     }
 }

@@ -98,7 +98,8 @@ impl PpcaEm {
     /// The model that EM reaches.
     ///
     /// # Errors
-    /// If the data is unusable (an entirely missing row or column, no variation), if not q < D, or if the start does not fit.
+    /// If the data is unusable (an entirely missing row or column, no variation), if not q < D, if the stopping rule is out of range, or
+    /// if the start does not fit.
     pub fn fit(&self, data: &dyn RowSource, seed: u64) -> Result<Fitted<Ppca>> {
         self.fit_watched(data, seed, &mut unwatched)
     }
@@ -109,6 +110,12 @@ impl PpcaEm {
     /// As [`fit`](Self::fit).
     pub fn fit_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Fitted<Ppca>> {
         check_components(self.components, data.n_cols())?;
+        if self.stopping.max_iterations == 0 {
+            return Err(Error::config("max_iterations", "0 asked for, at least 1 is needed"));
+        }
+        if !(self.stopping.tolerance >= 0.0) {
+            return Err(Error::config("tolerance", format!("{}; 0 or more is needed", self.stopping.tolerance)));
+        }
         let survey = Survey::of(data)?;
         let complete = survey.complete && data.n_cols() <= n_present(data).min(2048);
         let complete = if complete { Some(Complete::of(data)?) } else { None };

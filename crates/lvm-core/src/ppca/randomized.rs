@@ -7,7 +7,7 @@ use crate::moments::mean_and_variances;
 use crate::random::{Purpose, stream};
 use crate::rows::{RowSource, n_present};
 use crate::sweep::{Merge, Plan, sweep};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, Slice, concatenate};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, Slice, concatenate};
 use rand_distr::{Distribution, StandardNormal};
 
 /// S Q as a sum over rows, with the buffers for a centred block and its scores.
@@ -47,17 +47,25 @@ fn apply(data: &dyn RowSource, mean: &Array1<f64>, weight: f64, q: ArrayView2<'_
     Ok(product.sum / weight)
 }
 
-/// The columns of `y` made orthonormal, and orthogonal to those of `space`: twice is enough.
+/// An orthonormal basis of what the columns of `y` add to `space`; fewer columns, or none, where they lie in it to rounding.
 fn orthonormal(space: Option<&Array2<f64>>, y: &Array2<f64>) -> Result<Array2<f64>> {
-    let mut q = y.clone();
-    for _ in 0..2 {
+    let outside = |mut q: Array2<f64>| {
         if let Some(space) = space {
             let inside = linalg::matmul(space.t(), q.view());
             linalg::add_matmul(-1.0, space.view(), inside.view(), q.view_mut());
         }
-        q = linalg::qr(q.view())?.0;
+        linalg::qr(q.view())
+    };
+    let norm = |c: ArrayView1<'_, f64>| c.dot(&c).sqrt();
+    let level = 16.0 * y.nrows() as f64 * f64::EPSILON * y.columns().into_iter().map(norm).fold(0.0, f64::max);
+    let (q, r) = outside(y.clone())?;
+    // a column that the others and the space leave nothing of but rounding has no direction: Q holds an arbitrary one
+    let kept: Vec<usize> = (0..q.ncols()).filter(|&j| r[[j, j]].abs() > level).collect();
+    if kept.is_empty() {
+        return Ok(Array2::zeros((y.nrows(), 0)));
     }
-    Ok(q)
+    // twice is enough
+    Ok(outside(q.select(Axis(1), &kept))?.0)
 }
 
 pub(super) fn spectrum(
@@ -77,11 +85,14 @@ pub(super) fn spectrum(
     let mut image = apply(data, &mean, weight, block.view())?;
     let mut last = image.clone();
     for _ in 0..power_iterations {
-        let room = (d - space.ncols()).min(l);
+        let room = (d - space.ncols()).min(last.ncols());
         if room == 0 {
             break;
         }
         block = orthonormal(Some(&space), &last.slice_axis(Axis(1), Slice::from(..room)).to_owned())?;
+        if block.ncols() == 0 {
+            break;
+        }
         last = apply(data, &mean, weight, block.view())?;
         // invariant: both have d rows
         space = concatenate(Axis(1), &[space.view(), block.view()]).expect("Krylov space");

@@ -7,5 +7,7 @@ mod gmm_naive;
 mod gmm_query;
 mod gmm_refusals;
 mod laws;
+mod limits;
 mod numerics;
 mod ppca;
+mod regressions;
