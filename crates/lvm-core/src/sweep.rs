@@ -60,6 +60,18 @@ impl<'a> Block<'a> {
     pub fn has_missing(&self) -> bool {
         self.has_missing
     }
+    /// Refuses a row without an observed entry: such a row has log p(x) = 0 under every model, so a fit can learn nothing from it, and
+    /// its place in N would only spoil BIC.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingRow`] for the first such row of the block.
+    pub(crate) fn refuse_empty_row(&self) -> Result<()> {
+        let empty = |i: &usize| (0..self.cols).all(|j| self.column(j)[*i].is_nan());
+        match (0..self.rows).find(|i| self.has_missing && empty(i)) {
+            Some(i) => Err(ErrorKind::MissingRow { row: self.row_number(i) }.into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How a pass is cut up.

@@ -134,18 +134,13 @@ pub(super) fn available_cases(data: &dyn RowSource) -> Result<SampleCovariance> 
 
 /// Whether an entry is missing; refuses a row without an observed entry.
 pub(super) fn any(data: &dyn RowSource) -> Result<bool> {
-    let d = data.n_cols();
     let found = sweep(
         data,
-        Plan::new(d, 0),
+        Plan::new(data.n_cols(), 0),
         || Found(false),
         |found, block| {
             found.0 |= block.has_missing();
-            let empty = |i: &usize| (0..d).all(|j| block.column(j)[*i].is_nan());
-            match (0..block.n_rows()).find(|i| block.has_missing() && empty(i)) {
-                Some(i) => Err(ErrorKind::MissingRow { row: block.row_number(i) }.into()),
-                None => Ok(()),
-            }
+            block.refuse_empty_row()
         },
     )?;
     Ok(found.0)

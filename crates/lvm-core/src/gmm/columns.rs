@@ -69,6 +69,7 @@ fn sums(data: &dyn RowSource, centre: &Array1<f64>) -> Result<Sums> {
         Sums { rows_weight: 0.0, weight: zero(), first: zero(), second: zero(), range, sample: Vec::new() }
     };
     sweep(data, Plan::new(d, 40 * d), new, |sums, block| {
+        block.refuse_empty_row()?;
         sums.rows_weight += block.weights().map_or(block.n_rows() as f64, |w| w.iter().sum());
         for i in (0..block.n_rows()).filter(|&i| sampled(block.row_number(i), stride)) {
             sums.sample.extend((0..d).map(|j| block.column(j)[i]));
@@ -102,7 +103,7 @@ impl Columns {
     /// Two passes: means, then variances about them. The densest part is one of 1/(2K) of the rows.
     ///
     /// # Errors
-    /// If the data is unusable, if all weights are zero, or if a column has no observed entry.
+    /// If the data is unusable, if all weights are zero, or if a row or a column has no observed entry.
     pub(crate) fn new(data: &dyn RowSource, k: usize) -> Result<Self> {
         let rough = sums(data, &Array1::zeros(data.n_cols()))?;
         if rough.rows_weight <= 0.0 {

@@ -72,7 +72,8 @@ pub enum Start {
 ///   times, and [`RepairKind::ComponentReseeded`] tells. That iteration does not count as converged.
 ///
 /// # Errors
-/// Settings out of range, data that can't be used, fewer rows than components, all rows equal, a constant or wholly missing column.
+/// Settings out of range, data that can't be used, fewer rows than components, all rows equal, a constant column, a row or a
+/// column without an observed entry.
 ///
 /// # Example
 /// ```

@@ -39,13 +39,8 @@ fn pass(data: &dyn RowSource, centre: &Array1<f64>) -> Result<Sums> {
         Plan::new(d, 24 * d),
         || Sums { weight: Array1::zeros(d), first: Array1::zeros(d), second: Array1::zeros(d), complete: true },
         |sums, block| {
-            if block.has_missing() {
-                sums.complete = false;
-                let empty = (0..block.n_rows()).find(|&i| (0..d).all(|j| block.column(j)[i].is_nan()));
-                if let Some(i) = empty {
-                    return Err(ErrorKind::MissingRow { row: block.row_number(i) }.into());
-                }
-            }
+            block.refuse_empty_row()?;
+            sums.complete &= !block.has_missing();
             for j in 0..d {
                 for (i, value) in block.column(j).iter().enumerate().filter(|(_, v)| !v.is_nan()) {
                     let (w, e) = (block.weights().map_or(1.0, |w| w[i]), value - centre[j]);

@@ -147,6 +147,8 @@ proptest! {
         let mut x = Array2::from_shape_fn((n, d), |_| 4.0 * rng.random::<f64>() - 2.0);
         if missing {
             x.iter_mut().for_each(|v| if rng.random::<f64>() < 0.2 { *v = f64::NAN });
+            // a row of which nothing is observed is refused
+            x.rows_mut().into_iter().filter(|row| row.iter().all(|v| v.is_nan())).for_each(|mut row| row[0] = 1.0);
             // columns that vary are needed
             x.row_mut(0).fill(0.5);
             x.row_mut(1).fill(-0.5);

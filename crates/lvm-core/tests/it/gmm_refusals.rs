@@ -5,7 +5,7 @@ use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture, GmmEm, Start};
 use lvm_core::model::{Evidence, LatentModel, MapLatent};
 use lvm_core::rows::Rows;
 use lvm_core::{ErrorKind, Result};
-use ndarray::{Array2, array};
+use ndarray::{Array1, Array2, array};
 
 fn em(components: usize, covariance: CovarianceType) -> GmmEm {
     GmmEm { components, covariance, ..Default::default() }
@@ -40,6 +40,30 @@ fn tables_without_an_answer() {
         refused!(em(2, covariance).fit(&Rows::new(&x).missing_as_nan(), 0), ErrorKind::Infinite { row: 7, column: 1, .. });
         x.column_mut(1).fill(f64::NAN);
         refused!(em(2, covariance).fit(&Rows::new(&x).missing_as_nan(), 0), ErrorKind::MissingColumn { column: 1, .. });
+    }
+}
+
+#[test]
+fn a_row_without_an_observed_entry() {
+    for covariance in CovarianceType::ALL {
+        let mut x = clusters(50, 1);
+        let em = em(2, covariance);
+        let mixture = em.fit(&x, 0).unwrap().model;
+        x.row_mut(31).fill(f64::NAN);
+        let data = Rows::new(&x).missing_as_nan();
+        refused!(em.fit(&data, 0), ErrorKind::MissingRow { row: 31 });
+        // a row of weight zero is not there
+        let weights = Array1::from_shape_fn(50, |i| if i == 31 { 0.0 } else { 1.0 });
+        assert!(em.fit(&Rows::new(&x).missing_as_nan().weighted(weights.view()).unwrap(), 0).is_ok());
+        // a given mixture says of it what it says before any data: p(x) = 1, the prior, the marginal mean Σ_k π_k μ_k
+        // log Σ_k π_k of weights that add up to one but for their rounding
+        assert!(mixture.log_evidence(&data).unwrap()[31].abs() <= 4.0 * f64::EPSILON);
+        let prior = mixture.responsibilities(&data).unwrap().row(31).to_owned();
+        let full = mixture.impute(&data).unwrap();
+        // a normalised sum of K = 2 logarithms, a mean of K products: a few roundings each
+        assert!((&prior - mixture.weights()).iter().all(|e| e.abs() < 8.0 * f64::EPSILON));
+        let mean = mixture.weights().dot(mixture.means());
+        assert!(full.x.row(31).iter().zip(&mean).all(|(a, b)| (a - b).abs() <= 16.0 * f64::EPSILON * (1.0 + b.abs())));
     }
 }
 
