@@ -1,6 +1,7 @@
-//! Tables and starts for mixtures, the same on every run.
+//! Tables and starts, the same on every run.
 
 use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture};
+use lvm_core::linalg;
 use lvm_core::random::{Purpose, stream};
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::RngExt;
@@ -72,4 +73,20 @@ pub fn start(x: &Array2<f64>, k: usize, covariance: CovarianceType) -> GaussianM
     let weights = Array1::from_elem(k, 1.0 / k as f64);
     // invariant: a covariance of many distinct rows is positive definite
     GaussianMixture::new(weights, means, covariances).expect("valid start")
+}
+
+/// N rows of D columns that vary in `rank` directions, strongly in the first and less in each that follows, plus noise of a different
+/// variance in each column, none of them zero.
+pub fn low_rank(n: usize, d: usize, rank: usize) -> Array2<f64> {
+    let mut rng = stream(9, Purpose::Sample, (n * d + rank) as u64);
+    let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+    let loadings = Array2::from_shape_fn((rank, d), |(k, _)| 0.95_f64.powi(k as i32) * normal());
+    let deviations = Array1::from_shape_simple_fn(d, || 0.3 + normal().abs());
+    let mut x = Array2::from_shape_simple_fn((n, d), &mut normal);
+    x *= &deviations;
+    let z = Array2::from_shape_simple_fn((n, rank), &mut normal);
+    for (mut x, z) in x.axis_chunks_iter_mut(Axis(0), 1000).zip(z.axis_chunks_iter(Axis(0), 1000)) {
+        linalg::add_matmul(1.0, z, loadings.view(), x.view_mut());
+    }
+    x
 }

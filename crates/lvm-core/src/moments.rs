@@ -1,4 +1,4 @@
-//! Mean and scatter of complete rows, in one pass about a provisional centre: never as E[x²] − μ².
+//! Mean and scatter of complete rows, in one pass about a provisional centre: never as `E[x²] − μ²`.
 //!
 //! With c the mean of a few rows and δ = x̄ − c, the scatter about the mean is the scatter about c less N δ δᵀ. That subtraction is
 //! harmless while δ is small beside the spread; where it is not, a second pass is made about the mean itself.
@@ -76,11 +76,30 @@ enum Second {
     Variances,
 }
 
+/// Rows at least of a block of which products are taken: reading and writing the (D, D) sums costs little then, and the centred
+/// block still fits in the second-level cache.
+const PRODUCT_ROWS: usize = 128;
+
+/// Σ f(v), eight sums side by side: one after another, each addition would wait for the last.
+fn lanes(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
+    let (whole, rest) = x.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for group in whole {
+        for (sum, &v) in sums.iter_mut().zip(group) {
+            *sum += f(v);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&v| f(v)).sum::<f64>()
+}
+
 /// One pass about `centre`; (weight, x̄ − c, second moments about x̄).
 fn pass(data: &dyn RowSource, centre: &Array1<f64>, second: Second) -> Result<Sums> {
     let d = data.n_cols();
     let columns = if second == Second::Covariance { d } else { 1 };
-    let plan = Plan::new(d, 8 * d * columns);
+    let mut plan = Plan::new(d, 8 * d * columns);
+    if second == Second::Covariance {
+        plan.block_rows = plan.block_rows.max(PRODUCT_ROWS);
+    }
     let mut sums = sweep(
         data,
         plan,
@@ -94,14 +113,14 @@ fn pass(data: &dyn RowSource, centre: &Array1<f64>, second: Second) -> Result<Su
                 sums.centred.extend(block.column(j).iter().map(|v| v - c));
                 let column = &mut sums.centred[start..];
                 match block.weights() {
-                    None => sums.first[j] += column.iter().sum::<f64>(),
+                    None => sums.first[j] += lanes(column, |v| v),
                     Some(w) => {
                         sums.first[j] += column.iter().zip(w).map(|(v, w)| v * w).sum::<f64>();
                         column.iter_mut().zip(w).for_each(|(v, w)| *v *= w.sqrt());
                     }
                 }
                 if second == Second::Variances {
-                    sums.second[[j, 0]] += column.iter().map(|v| v * v).sum::<f64>();
+                    sums.second[[j, 0]] += lanes(column, |v| v * v);
                 }
             }
             if second == Second::Covariance {

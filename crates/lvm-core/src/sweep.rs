@@ -157,7 +157,8 @@ fn check_cells(data: &dyn RowSource, x: &[f64], rows: usize, number: impl Fn(usi
     for i in 0..rows {
         for j in 0..data.n_cols() {
             let value = x[j * rows + i];
-            if !(value.abs() <= LARGEST) && !(value.is_nan() && integrate) {
+            let usable = value.abs() <= LARGEST || (value.is_nan() && integrate);
+            if !usable {
                 return Err(bad_cell(data, number(i), j, value));
             }
         }

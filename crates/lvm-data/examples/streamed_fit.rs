@@ -6,6 +6,7 @@ use lvm_core::fit::Stopping;
 use lvm_core::gmm::GmmEm;
 use lvm_core::rows::RowSource;
 use lvm_data::{ReadOptions, Source};
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,8 +18,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} rows, {} columns", source.n_rows(), source.n_cols());
     let start = Instant::now();
     let em = GmmEm { components, stopping: Stopping { max_iterations, tolerance: 0.0 }, ..GmmEm::default() };
-    let fitted = em.fit(&source, 0)?;
-    println!("{max_iterations} iterations in {:.2?}, mean log-likelihood {}", start.elapsed(), fitted.objective());
+    let mut last = start;
+    let fitted = em.fit_watched(&source, 0, &mut |progress| {
+        println!("start {}, iteration {}: {:.2?}", progress.restart, progress.iteration, last.elapsed());
+        last = Instant::now();
+        ControlFlow::Continue(())
+    })?;
+    println!("{:.2?} in all, mean log-likelihood {}", start.elapsed(), fitted.objective());
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
         status.lines().filter(|l| l.starts_with("VmHWM")).for_each(|l| println!("{l}"));
     }

@@ -83,7 +83,7 @@ pub fn write(path: impl AsRef<Path>, columns: &[String], x: &ArrayRef2<f64>) -> 
 /// Writes a CSV file with a header; every number in the fewest digits that read back as the same f64, missing cells as `NaN`.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_csv(path: impl AsRef<Path>, columns: &[String], x: &ArrayRef2<f64>) -> Result<()> {
     write_delimited(path.as_ref(), columns, x, b',')
 }

@@ -36,18 +36,14 @@ pub fn objective_belongs_to_the_model<M: Evidence>(fitted: &Fitted<M>, x: &dyn R
     compare(LAW, "mean log-likelihood", [fitted.objective()], [total / total_weight(x)], |a, _| 1e-11 * (1.0 + a.abs()))
 }
 
+/// A fit of exactly so many iterations, from its own start or from a given model.
+pub type Continued<'a, M> = &'a dyn Fn(usize, Option<&M>) -> Result<Fitted<M>>;
+
 /// `a` iterations and then `b` more from where they ended are `a + b` iterations, to the last bit.
-///
-/// `fit(iterations, start)` does exactly that many iterations, from its own start or from the given model.
 ///
 /// # Errors
 /// The first number that differs.
-pub fn resume_is_one_run<M>(
-    fit: &dyn Fn(usize, Option<&M>) -> Result<Fitted<M>>,
-    numbers: &dyn Fn(&M) -> Vec<f64>,
-    a: usize,
-    b: usize,
-) -> Verdict {
+pub fn resume_is_one_run<M>(fit: Continued<'_, M>, numbers: &dyn Fn(&M) -> Vec<f64>, a: usize, b: usize) -> Verdict {
     const LAW: &str = "resuming is one run";
     let first = fit(a, None).map_err(raised(LAW))?;
     let second = fit(b, Some(&first.model)).map_err(raised(LAW))?;

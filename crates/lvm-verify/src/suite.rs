@@ -54,6 +54,9 @@ impl From<String> for Problem {
 /// How a group of checks ends.
 pub type Outcome = Result<(), Problem>;
 
+/// Called after each group.
+pub type Watch<'s> = Box<dyn FnMut(&Group<'_>) + 's>;
+
 /// All checks of a run, the code under test, and what of it is asked for.
 pub struct Suite<'s> {
     /// The code under test.
@@ -65,7 +68,7 @@ pub struct Suite<'s> {
     /// Curves and points for the HTML page, gathered on the way.
     pub exhibits: Vec<crate::report::exhibit::Exhibit>,
     /// Called after each group: for progress on a terminal.
-    pub watch: Option<Box<dyn FnMut(&Group<'_>) + 's>>,
+    pub watch: Option<Watch<'s>>,
     /// The `--dir` of the run, for the commands that reproduce a check.
     pub dir: Option<String>,
 }
@@ -129,6 +132,11 @@ impl Entry {
     fn difference(&self) -> f64 {
         // Equal infinities agree; inf − inf would be NaN.
         if self.ours == self.truth { 0.0 } else { (self.ours - self.truth).abs() }
+    }
+    /// NaN, ours or in the bound, is beyond every tolerance.
+    fn is_beyond(&self) -> bool {
+        let d = self.difference();
+        d.is_nan() || self.allowed.is_nan() || d > self.allowed
     }
     /// NaN, and any difference where none is allowed, count as infinitely far.
     fn ratio(&self) -> f64 {
@@ -286,7 +294,7 @@ impl Group<'_> {
             let off = (mean - truth).abs();
             if off + Z * standard_error <= margin {
                 verdict = Verdict::Pass;
-            } else if !(off - Z * standard_error <= margin) {
+            } else if off.is_nan() || off - Z * standard_error > margin {
                 verdict = Verdict::Fail;
             }
             if verdict != Verdict::Undecided {
@@ -373,9 +381,9 @@ impl Group<'_> {
         check.tolerance = worst.allowed;
         check.reason = reason.to_owned();
         check.compared = entries.len();
-        if entries.iter().any(|e| !(e.difference() <= e.allowed)) {
+        if entries.iter().any(Entry::is_beyond) {
             check.verdict = Verdict::Fail;
-            let beyond = entries.iter().filter(|e| !(e.difference() <= e.allowed)).count();
+            let beyond = entries.iter().filter(|e| e.is_beyond()).count();
             check.note = Some(format!("{beyond} of {} numbers beyond the tolerance", entries.len()));
         }
         self.push(check);

@@ -66,7 +66,7 @@ impl<'a> Concentrated<'a> {
                 let graded = psi.iter().zip(&self.sample.variance).any(|(psi, v)| *psi < GRADED * v);
                 match graded {
                     true => jacobi::right_singular(&(root * &half)),
-                    false => linalg::eigh((&self.sample.c * &half * &half.view().insert_axis(Axis(1))).view())?,
+                    false => linalg::eigh((&self.sample.c * &half * half.view().insert_axis(Axis(1))).view())?,
                 }
             }
             None => krylov::leading(&self.sample.c, &half, self.factors, warm.map(|p| &p.u), accuracy)?,

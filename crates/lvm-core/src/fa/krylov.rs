@@ -27,9 +27,9 @@ pub(super) fn leading(
 ) -> Result<(Array1<f64>, Array2<f64>)> {
     let d = c.nrows();
     let s = s.view().insert_axis(Axis(1));
-    let apply = |x: &Array2<f64>| linalg::matmul(c.view(), (x * &s).view()) * &s;
+    let apply = |x: &Array2<f64>| linalg::matmul(c.view(), (x * &s).view()) * s;
     let all = || -> Result<(Array1<f64>, Array2<f64>)> {
-        let (values, vectors) = linalg::eigh((c * &s * &s.t()).view())?;
+        let (values, vectors) = linalg::eigh((c * &s * s.t()).view())?;
         let width = (q + GUARD).min(d);
         Ok((values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors.slice_axis(Axis(1), Slice::from(..width)).to_owned()))
     };

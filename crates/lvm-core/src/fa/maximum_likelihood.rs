@@ -183,7 +183,7 @@ impl FaMl {
         let squares = sample.unit.mapv(|s| s * s);
         let repairs = self.improper(&fitted.model.psi, &sample.variance, fitted.iterations());
         let Solution { loadings, psi, .. } = fitted.model.clone();
-        let gaussian = LinearGaussian::new(sample.mean.clone(), loadings * &sample.unit.view().insert_axis(Axis(1)), psi * squares)?;
+        let gaussian = LinearGaussian::new(sample.mean.clone(), loadings * sample.unit.view().insert_axis(Axis(1)), psi * squares)?;
         self.rotate(Fitted { repairs, ..fitted.map(|_| gaussian) })
     }
 
@@ -248,7 +248,7 @@ impl FaMl {
             self.start.solution(f, seed, restart)?
         };
         let unit = &f.sample.unit;
-        LinearGaussian::new(f.sample.mean.clone(), loadings * &unit.view().insert_axis(Axis(1)), psi * unit * unit)
+        LinearGaussian::new(f.sample.mean.clone(), loadings * unit.view().insert_axis(Axis(1)), psi * unit * unit)
     }
 
     /// The variables whose uniqueness is at the floor.

@@ -12,6 +12,8 @@ use ndarray::{Array1, Array2, Axis};
 use rand::RngExt;
 
 /// Where the first start of a fit is; further restarts are random.
+// there is one start a fit: its size does not matter, a box in every caller's hands would
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Start {
     /// ψ_j = (1 − q/2D) / (S⁻¹)_jj (Jöreskog 1967): what the other columns leave of column j, somewhat reduced.

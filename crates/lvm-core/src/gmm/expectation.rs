@@ -2,14 +2,14 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gmm::covariance::CovarianceType;
-use crate::gmm::kernel::{self, Accumulator, add_evidence, centre, weighted};
+use crate::gmm::kernel::{self, Accumulator, add_evidence};
 use crate::gmm::missing;
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::{argmax, normalise};
 use crate::gmm::statistics::Statistics;
 use crate::rows::RowSource;
 use crate::sweep::{Block, sweep};
-use ndarray::{Array2, ArrayView2, ShapeBuilder};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// The rule by which a row is shared out between the components of a mixture.
 #[derive(Debug, Clone)]
@@ -83,10 +83,19 @@ impl Expectation {
         if block.has_missing() {
             return missing::add(&self.mixture, block, gamma.view(), centres, statistics);
         }
-        let mut centred = Array2::zeros((rows, block.n_cols()).f());
+        let mut centred = Vec::new();
         for (k, c) in centres.outer_iter().enumerate() {
-            centre(block, c, centred.view_mut());
-            statistics.add(k, centred.view_mut(), &weighted(gamma.column(k), block));
+            // rows that have no share in a component cost it nothing
+            let taken: Vec<usize> = (0..rows).filter(|&i| gamma[[i, k]] > 0.0).collect();
+            let weights: Vec<f64> = taken.iter().map(|&i| block.weights().map_or(1.0, |w| w[i]) * gamma[[i, k]]).collect();
+            centred.clear();
+            for (j, c) in c.iter().enumerate() {
+                let column = block.column(j);
+                centred.extend(taken.iter().map(|&i| column[i] - c));
+            }
+            // invariant: every column pushed one number for each row taken
+            let centred = ArrayViewMut2::from_shape((taken.len(), block.n_cols()).f(), &mut centred[..]).expect("rows taken");
+            statistics.add(k, centred, &weights);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(crate) struct Expectations {
     partial: Array2<f64>,
     /// Σ w_n E[e_nj z̃_n] over the rows that observe j; (D, q + 1).
     cross: Array2<f64>,
-    /// Σ w_n E[e_nj²] over the rows that observe j (D).
+    /// `Σ w_n E[e_nj²]` over the rows that observe j (D).
     error: Array1<f64>,
     scratch: Scratch,
 }

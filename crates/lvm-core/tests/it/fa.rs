@@ -262,7 +262,7 @@ fn fewer_rows_than_columns() {
 }
 
 fn kind(result: lvm_core::Result<Fitted<FactorAnalysis>>) -> String {
-    format!("{:?}", result.err().expect("an error").kind())
+    format!("{:?}", result.expect_err("an error").kind())
 }
 
 #[test]

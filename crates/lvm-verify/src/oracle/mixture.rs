@@ -59,7 +59,7 @@ impl Mixture {
         Ok(joint)
     }
 
-    /// E[x] and Cov[x] of the mixture: Σ π_k μ_k and Σ π_k (Σ_k + μ_k μ_kᵀ) − μ μᵀ, taken about the mean (PRML 12.12).
+    /// `E[x]` and `Cov[x]` of the mixture: Σ π_k μ_k and Σ π_k (Σ_k + μ_k μ_kᵀ) − μ μᵀ, taken about the mean (PRML 12.12).
     pub fn moments(&self) -> (Array1<f64>, Array2<f64>) {
         let d = self.means[0].len();
         let mean = self.means.iter().zip(&self.weights).fold(Array1::zeros(d), |m, (mu, &w)| m + mu * w);

@@ -21,7 +21,7 @@ pub(super) enum Switch {
     NotRenormalised,
     /// 1e-6 added to every variance without being asked for.
     SilentRidge,
-    /// E[x²] − μ² for the variance.
+    /// `E[x²]` − μ² for the variance.
     RawMoments,
     /// The objective of the parameters before the M-step.
     StaleTrace,
@@ -53,7 +53,7 @@ fn cholesky(a: &Array2<f64>) -> Option<Array2<f64>> {
             let v = a[[i, j]] - s;
             l[[i, j]] = if i == j { v.sqrt() } else { v / l[[j, j]] };
         }
-        if !(l[[i, i]] > 0.0) {
+        if l[[i, i]].is_nan() || l[[i, i]] <= 0.0 {
             return None;
         }
     }

@@ -24,7 +24,7 @@ use crate::gmm::prepared::Prepared;
 use crate::gmm::statistics::{Second, Statistics};
 use crate::sweep::{Block, Merge, Plan};
 use engine::{Sums, Workspace, add_between};
-use ndarray::{ArrayView1, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
 
 /// Statistics with the scratch space of one leaf.
 pub(crate) struct Accumulator {
@@ -113,20 +113,5 @@ pub(crate) fn add_evidence(statistics: &mut Statistics, block: &Block<'_>, log_p
             statistics.log_likelihood += log_p.iter().zip(w).map(|(p, w)| w * p).sum::<f64>();
             statistics.weight += w.iter().sum::<f64>();
         }
-    }
-}
-
-/// w_n γ_nk of one component.
-pub(crate) fn weighted(gamma: ArrayView1<'_, f64>, block: &Block<'_>) -> Vec<f64> {
-    match block.weights() {
-        None => gamma.to_vec(),
-        Some(w) => gamma.iter().zip(w).map(|(g, w)| w * g).collect(),
-    }
-}
-
-/// x_n − c.
-pub(crate) fn centre(block: &Block<'_>, c: ArrayView1<'_, f64>, mut out: ArrayViewMut2<'_, f64>) {
-    for (j, mut column) in out.columns_mut().into_iter().enumerate() {
-        column.iter_mut().zip(block.column(j)).for_each(|(o, v)| *o = v - c[j]);
     }
 }

@@ -1,46 +1,16 @@
-//! Ours against other programs on the same data, starts and iteration counts, in one session, taking turns.
-//!
-//! `peers --python PATH [--only TEXT] [--rounds R] [--iterations I]` prints a table in Markdown.
+//! Seconds per iteration of EM for Gaussian mixtures.
 
+use super::{Peer, Result, Settings, cpu_seconds, median};
 use lvm_bench::data::{Layout, start, table};
 use lvm_bench::npy;
 use lvm_core::fit::Stopping;
 use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture, GmmEm, Start};
 use lvm_core::linalg;
-use ndarray::{Array2, Axis};
-use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
+use ndarray::Array2;
+use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::time::Instant;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// What is asked for.
-struct Settings {
-    python: PathBuf,
-    only: String,
-    rounds: usize,
-    iterations: usize,
-}
-
-impl Settings {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut settings = Settings { python: "python3".into(), only: String::new(), rounds: 3, iterations: 8 };
-        while let Some(name) = args.next() {
-            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--python" => settings.python = value.into(),
-                "--only" => settings.only = value,
-                "--rounds" => settings.rounds = value.parse()?,
-                "--iterations" => settings.iterations = value.parse()?,
-                _ => return Err(format!("{name} is unknown; there are --python, --only, --rounds, --iterations").into()),
-            }
-        }
-        Ok(settings)
-    }
-}
 
 /// One row of the table.
 struct Case {
@@ -101,22 +71,6 @@ struct Timing {
     bounds: Vec<f64>,
 }
 
-fn median(mut x: Vec<f64>) -> f64 {
-    x.sort_by(f64::total_cmp);
-    x.get(x.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// User and system time of this process, in seconds; NaN where the system does not tell.
-fn cpu_seconds() -> f64 {
-    let read = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        // utime and stime are fields 14 and 15, in ticks of 10 ms
-        Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / 100.0)
-    };
-    read().unwrap_or(f64::NAN)
-}
-
 fn ours(x: &Array2<f64>, start: &GaussianMixture, iterations: usize) -> Result<Timing> {
     let em = GmmEm {
         components: start.n_components(),
@@ -139,52 +93,11 @@ fn ours(x: &Array2<f64>, start: &GaussianMixture, iterations: usize) -> Result<T
     Ok(Timing { wall, cpu, bounds: fitted.trace })
 }
 
-/// A Python process that fits on request.
-struct Peer {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-    version: String,
-}
-
-impl Peer {
-    fn new(python: &Path, script: &str) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-        let mut child = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let output = BufReader::new(child.stdout.take().ok_or("no output")?);
-        let input = child.stdin.take();
-        let mut peer = Peer { child, input, output, version: String::new() };
-        peer.version = peer.answer()?["version"].as_str().unwrap_or("?").to_owned();
-        Ok(peer)
-    }
-
-    fn answer(&mut self) -> Result<serde_json::Value> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            return Err("the peer ended early; what it said on standard error tells why".into());
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-
-    fn ask(&mut self, request: &str) -> Result<serde_json::Value> {
-        writeln!(self.input.as_mut().ok_or("closed")?, "{request}")?;
-        self.answer()
-    }
-
-    fn fit(&mut self, folder: &Path, covariance: CovarianceType, iterations: usize) -> Result<Timing> {
-        let answer = self.ask(&format!("{} {covariance} {iterations}", folder.display()))?;
-        let numbers =
-            |name: &str| -> Vec<f64> { answer[name].as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect() };
-        Ok(Timing { wall: numbers("wall"), cpu: answer["cpu"].as_f64().unwrap_or(f64::NAN), bounds: numbers("bounds") })
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // end of input ends the process
-        self.input = None;
-        let _ = self.child.wait();
-    }
+fn theirs(peer: &mut Peer, folder: &Path, covariance: CovarianceType, iterations: usize) -> Result<Timing> {
+    let answer = peer.ask(&format!("{} {covariance} {iterations}", folder.display()))?;
+    let numbers =
+        |name: &str| -> Vec<f64> { answer[name].as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect() };
+    Ok(Timing { wall: numbers("wall"), cpu: answer["cpu"].as_f64().unwrap_or(f64::NAN), bounds: numbers("bounds") })
 }
 
 /// Σ⁻¹ in the shape the peer wants it.
@@ -208,38 +121,20 @@ fn write_start(folder: &Path, start: &GaussianMixture) -> Result<()> {
     Ok(())
 }
 
-/// Multiplications and additions per second of this machine: a product of two square matrices on all cores.
-fn speed() -> f64 {
-    let n = 1024;
-    let a = Array2::from_shape_fn((n, n), |(i, j)| ((i * 31 + j * 17) % 13) as f64);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..5)
-        .map(|_| {
-            let begin = Instant::now();
-            let a = &a;
-            std::thread::scope(|scope| {
-                for part in a.axis_chunks_iter(Axis(0), n.div_ceil(threads)) {
-                    scope.spawn(move || std::hint::black_box(linalg::matmul(part, a.view())));
-                }
-            });
-            2.0 * (n as f64).powi(3) / begin.elapsed().as_secs_f64()
-        })
-        .fold(0.0, f64::max)
-}
-
-fn main() -> Result<()> {
-    let settings = Settings::parse(std::env::args().skip(1))?;
-    let mut out = std::io::stdout().lock();
+/// Prints the table; `speed` is that of a product of two matrices.
+pub(crate) fn compare(settings: &Settings, speed: f64, out: &mut impl Write) -> Result<()> {
+    let chosen: Vec<Case> = cases().into_iter().filter(|c| c.name().contains(&settings.only)).collect();
+    if chosen.is_empty() {
+        return Ok(());
+    }
     let mut peer = Peer::new(&settings.python, "mixture.py")?;
-    let speed = speed();
-    writeln!(out, "Product of two matrices, all cores: {:.0} GFLOP/s.\n", speed / 1e9)?;
     writeln!(
         out,
         "| EM for a mixture | lvm, s | scikit-learn {}, s | ratio | target | CPU, s | CPU, s | ratio | GFLOP/s | share of the floor | log-likelihoods differ by |",
         peer.version
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|")?;
-    for case in cases().iter().filter(|c| c.name().contains(&settings.only)) {
+    for case in chosen {
         let x = table(case.layout, case.n, case.d, case.k);
         let start = start(&x, case.k, case.covariance);
         let folder = tempfile::tempdir()?;
@@ -248,7 +143,7 @@ fn main() -> Result<()> {
         let (mut a, mut b, mut cpu_a, mut cpu_b, mut difference) = (vec![], vec![], vec![], vec![], 0.0_f64);
         for _ in 0..settings.rounds {
             let mine = ours(&x, &start, settings.iterations)?;
-            let theirs = peer.fit(folder.path(), case.covariance, settings.iterations)?;
+            let theirs = theirs(&mut peer, folder.path(), case.covariance, settings.iterations)?;
             // theirs[t] is the bound of the parameters that M-step t of ours made
             difference = theirs.bounds.iter().skip(1).zip(&mine.bounds).fold(difference, |m, (a, b)| m.max((a - b).abs()));
             a.extend(mine.wall);

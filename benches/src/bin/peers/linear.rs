@@ -1,0 +1,99 @@
+//! Seconds per fit of principal components and factor analysis.
+
+use super::{Peer, Result, Settings, cpu_seconds, median};
+use lvm_bench::{data, npy};
+use lvm_core::fa::FaMl;
+use lvm_core::ppca::PpcaMl;
+use ndarray::Array2;
+use std::io::Write;
+use std::time::Instant;
+
+/// N and D of the table: those of the MNIST training images.
+const SHAPE: (usize, usize) = (60_000, 784);
+/// Directions in which the rows of the table truly vary.
+const RANK: usize = 60;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Ppca,
+    Fa,
+}
+
+/// One row of the table.
+struct Case {
+    kind: Kind,
+    components: usize,
+    target: f64,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        let kind = if self.kind == Kind::Ppca { "PPCA" } else { "factor analysis" };
+        format!("{kind}, N={} D={} q={}", SHAPE.0, SHAPE.1, self.components)
+    }
+
+    /// What the peer calls it.
+    fn peer_name(&self) -> &'static str {
+        if self.kind == Kind::Ppca { "pca" } else { "fa" }
+    }
+
+    /// Iterations and mean log-likelihood per row.
+    fn fit(&self, x: &Array2<f64>) -> Result<(usize, f64)> {
+        match self.kind {
+            Kind::Ppca => Ok((1, PpcaMl { components: self.components, ..Default::default() }.fit(x, 0)?.objective())),
+            Kind::Fa => {
+                let fitted = FaMl { factors: self.components, restarts: 1, ..Default::default() }.fit(x, 0)?;
+                Ok((fitted.iterations(), fitted.objective()))
+            }
+        }
+    }
+}
+
+/// Prints the table.
+pub(crate) fn compare(settings: &Settings, out: &mut impl Write) -> Result<()> {
+    let cases = [Case { kind: Kind::Ppca, components: 50, target: 2.0 }, Case { kind: Kind::Fa, components: 20, target: 30.0 }];
+    let chosen: Vec<&Case> = cases.iter().filter(|c| c.name().contains(&settings.only)).collect();
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    let mut peer = Peer::new(&settings.python, "linear.py")?;
+    let x = data::low_rank(SHAPE.0, SHAPE.1, RANK);
+    let folder = tempfile::tempdir()?;
+    npy::write(&folder.path().join("x.npy"), &x)?;
+    let version = &peer.version;
+    writeln!(
+        out,
+        "\n| fit | lvm, s | scikit-learn {version}, s | ratio | target | CPU, s | CPU, s | ratio | iterations | iterations | log-likelihood | log-likelihood |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+    for case in chosen {
+        let (mut a, mut b, mut cpu_a, mut cpu_b) = (vec![], vec![], vec![], vec![]);
+        let (mut mine, mut theirs) = ((0, 0.0), (0.0, 0.0));
+        for _ in 0..settings.rounds {
+            let (begin, work) = (Instant::now(), cpu_seconds());
+            mine = case.fit(&x)?;
+            a.push(begin.elapsed().as_secs_f64());
+            cpu_a.push(cpu_seconds() - work);
+            let answer = peer.ask(&format!("{} {} {}", folder.path().display(), case.peer_name(), case.components))?;
+            let number = |name: &str| answer[name].as_f64().unwrap_or(f64::NAN);
+            theirs = (number("iterations"), number("log_likelihood"));
+            b.push(number("wall"));
+            cpu_b.push(number("cpu"));
+        }
+        let (a, b, cpu_a, cpu_b) = (median(a), median(b), median(cpu_a), median(cpu_b));
+        writeln!(
+            out,
+            "| {} | {a:.3} | {b:.3} | {:.1} | {} | {cpu_a:.3} | {cpu_b:.3} | {:.1} | {} | {} | {:.6} | {:.6} |",
+            case.name(),
+            b / a,
+            case.target,
+            cpu_b / cpu_a,
+            mine.0,
+            theirs.0,
+            mine.1,
+            theirs.1
+        )?;
+        out.flush()?;
+    }
+    Ok(())
+}
