@@ -85,7 +85,6 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String]) -> Out
     println!("building lvm-verify (the first time takes some minutes) …");
     cmd!(shell, "cargo build --quiet --release --package lvm-verify --features {features}").quiet().run()?;
     let program = target_directory(shell)?.join("release").join(format!("lvm-verify{}", std::env::consts::EXE_SUFFIX));
-    let _here = shell.push_dir(called_from);
     // the summary above already says what failed
     let status = std::process::Command::new(program).args(flags).current_dir(called_from).status()?;
     if status.success() { Ok(()) } else { Err(format!("lvm-verify ended with {status}").into()) }
