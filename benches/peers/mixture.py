@@ -4,16 +4,13 @@ Reads lines `FOLDER COVARIANCE ITERATIONS` from standard input. FOLDER holds x.n
 with one JSON line: the wall time of each iteration, user and system time of all of them, and the lower bound of each.
 """
 
-import json
 import os
-import sys
 import time
-import warnings
 
 import numpy as np
-import sklearn
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+
+from session import cpu, serve
 
 
 class Timed(GaussianMixture):
@@ -26,40 +23,27 @@ class Timed(GaussianMixture):
         self.times.append((time.perf_counter(), cpu()))
 
 
-def cpu():
-    t = os.times()
-    return t.user + t.system
-
-
-def main():
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    print(json.dumps({"version": sklearn.__version__}), flush=True)
-    loaded = None
-    for line in sys.stdin:
-        folder, covariance, iterations = line.split()
-        if loaded is None or loaded[0] != folder:
-            loaded = (folder, np.load(os.path.join(folder, "x.npy")))
-        x = loaded[1]
-        start = {name: np.load(os.path.join(folder, name + ".npy")) for name in ("weights", "means", "precisions")}
-        model = Timed(
-            n_components=len(start["weights"]),
-            covariance_type=covariance,
-            tol=0.0,
-            reg_covar=0.0,
-            max_iter=int(iterations),
-            init_params="random_from_data",
-            random_state=0,
-            weights_init=start["weights"],
-            means_init=start["means"],
-            precisions_init=start["precisions"],
-        )
-        model.fit(x)
-        wall = [b[0] - a[0] for a, b in zip(model.times, model.times[1:])]
-        # the first interval holds the preparation too
-        cpu_each = (model.times[-1][1] - model.times[1][1]) / max(len(wall) - 1, 1)
-        # lower_bounds_[t] belongs to the parameters before M-step t + 1
-        print(json.dumps({"wall": wall[1:], "cpu": cpu_each, "bounds": list(map(float, model.lower_bounds_))}), flush=True)
+def answer(folder, x, covariance, iterations):
+    start = {name: np.load(os.path.join(folder, name + ".npy")) for name in ("weights", "means", "precisions")}
+    model = Timed(
+        n_components=len(start["weights"]),
+        covariance_type=covariance,
+        tol=0.0,
+        reg_covar=0.0,
+        max_iter=int(iterations),
+        init_params="random_from_data",
+        random_state=0,
+        weights_init=start["weights"],
+        means_init=start["means"],
+        precisions_init=start["precisions"],
+    )
+    model.fit(x)
+    wall = [b[0] - a[0] for a, b in zip(model.times, model.times[1:])]
+    # the first interval holds the preparation too
+    cpu_each = (model.times[-1][1] - model.times[1][1]) / max(len(wall) - 1, 1)
+    # lower_bounds_[t] belongs to the parameters before M-step t + 1
+    return {"wall": wall[1:], "cpu": cpu_each, "bounds": list(map(float, model.lower_bounds_))}
 
 
 if __name__ == "__main__":
-    main()
+    serve(answer)
