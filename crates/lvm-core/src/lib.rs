@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod bound;
 pub mod conjugate;
 pub mod criteria;
 pub mod dist;

@@ -23,6 +23,12 @@ pub enum Purpose {
     Projection,
     /// Splits of the rows into folds.
     Split,
+    /// Noise of a stochastic gradient; indexed by step.
+    Noise,
+    /// The order of the rows in an epoch of minibatches; indexed by epoch.
+    Minibatch,
+    /// Draws that judge a result; indexed by repetition.
+    Diagnosis,
 }
 
 /// The stream of `seed` for one purpose and index.
