@@ -13,6 +13,8 @@
 
 pub mod diagnose;
 pub mod family;
+#[cfg(feature = "nuts")]
+pub mod simulate;
 pub mod target;
 
 #[cfg(doctest)]

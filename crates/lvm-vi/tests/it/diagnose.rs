@@ -177,3 +177,23 @@ fn what_can_not_be_judged_is_refused() {
     let nowhere = MeanField::new(&[-100.0], &[0.1]).unwrap();
     assert!(WeightedDraws::new(&nowhere, &Half(false), 100, 1).unwrap_err().to_string().contains("none of 100 draws"));
 }
+
+#[cfg(feature = "nuts")]
+#[test]
+fn simulation_finds_the_moments_of_a_gaussian() {
+    let simulation = lvm_vi::simulate::Nuts::default().run(&correlated(0.8), 5).unwrap();
+    assert!(simulation.max_r_hat() < 1.02 && simulation.divergences == 0);
+    let (mean, sd, error) = (simulation.mean(), simulation.standard_deviations(), simulation.mean_std_err());
+    for (i, exact) in [1.0, -2.0].into_iter().enumerate() {
+        assert!((mean[i] - exact).abs() < 5.0 * error[i], "{mean} ± {error}"); // fails with probability 1e-6
+        assert!((sd[i] - 1.0).abs() < 0.1); // over five standard errors at 800 effective draws
+    }
+}
+
+#[cfg(feature = "nuts")]
+#[test]
+fn simulation_refuses_what_it_can_not_compare() {
+    use lvm_vi::simulate::Nuts;
+    let one = Nuts { chains: 1, ..Default::default() };
+    assert!(one.run(&correlated(0.0), 1).unwrap_err().to_string().contains("chains"));
+}
