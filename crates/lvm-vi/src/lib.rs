@@ -12,6 +12,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod family;
+pub mod local;
 pub mod target;
 
 #[cfg(doctest)]
