@@ -115,6 +115,26 @@ pub enum ErrorKind {
         /// The value.
         value: f64,
     },
+    /// The logarithm of an importance weight p(x, z)/q(z) is NaN or +∞.
+    LogWeight {
+        /// Row, from 0.
+        row: usize,
+        /// Draw, from 0.
+        draw: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A cell is outside the values that the model gives a probability to.
+    OutsideSupport {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+        /// What is allowed.
+        allowed: &'static str,
+    },
     /// A row source could not deliver its rows.
     Source(Box<dyn std::error::Error + Send + Sync>),
     /// The bytes of a model file are not a model.
@@ -206,6 +226,14 @@ impl fmt::Display for Error {
             ErrorKind::Decomposition { what } => write!(f, "{what} did not converge"),
             ErrorKind::Objective { iteration, value } => {
                 write!(f, "the objective is {value} after iteration {iteration}; check the scale of the data and the start")
+            }
+            ErrorKind::LogWeight { row, draw, value } => write!(
+                f,
+                "log p(x, z) − log q(z) is {value} in row {row}, draw {draw} (both from 0); q must have a density wherever it draws, and the \
+                 model a density that is a number there"
+            ),
+            ErrorKind::OutsideSupport { row, column, value, allowed } => {
+                write!(f, "value {value} in row {row}, column {column} (both from 0): the model allows {allowed}")
             }
             ErrorKind::Source(e) => write!(f, "reading rows: {e}"),
             ErrorKind::ModelFile { message } => write!(f, "not a usable model file: {message}"),

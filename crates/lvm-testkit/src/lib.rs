@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bound;
 pub mod calibration;
 pub mod density;
 pub mod estimation;

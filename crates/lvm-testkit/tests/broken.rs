@@ -7,7 +7,7 @@ use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, Rows, total_weight};
 use lvm_core::sweep::{check_shape, map_rows};
 use lvm_core::{ErrorKind, Result};
-use lvm_testkit::{calibration, density, estimation, invariance};
+use lvm_testkit::{bound, calibration, density, estimation, invariance};
 use ndarray::{Array1, Array2};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
@@ -248,4 +248,66 @@ fn restarts_restart() {
     estimation::restarts_restart(&fitted((), vec![-1.0], vec![-2.0, -1.0])).unwrap();
     assert!(estimation::restarts_restart(&fitted((), vec![-1.0], vec![-1.0, -1.0])).is_err());
     assert!(estimation::restarts_restart(&fitted((), vec![-2.0], vec![-2.0, -1.0])).is_err());
+}
+
+/// The posterior of the toy widened, so that the ELBO has a gap to close.
+fn wide(x: &Array2<f64>) -> ToyPosterior {
+    let mut q = Toy(Fault::None).infer(x).unwrap();
+    q.variance = 1.5;
+    q.mean += 0.3;
+    q
+}
+
+/// A posterior whose density lacks a constant: log w is too large.
+struct Unnormalised(ToyPosterior);
+
+impl LatentDist for Unnormalised {
+    type Z = Array2<f64>;
+    fn sample(&self, rng: &mut dyn Rng) -> Array2<f64> {
+        self.0.sample(rng)
+    }
+    fn log_prob(&self, z: &Array2<f64>) -> Result<Array1<f64>> {
+        Ok(self.0.log_prob(z)? - 1.0)
+    }
+    fn mode(&self) -> Array2<f64> {
+        self.0.mode()
+    }
+}
+
+/// A posterior that draws from the wrong place: the weights no longer average to the evidence, and the largest of k of them runs away.
+struct DrawsElsewhere(ToyPosterior);
+
+impl LatentDist for DrawsElsewhere {
+    type Z = Array2<f64>;
+    fn sample(&self, rng: &mut dyn Rng) -> Array2<f64> {
+        // the density claims variance 0.3 about the posterior mean; the draws are standard normal about it
+        Array2::from_shape_fn((self.0.mean.len(), 1), |(n, _)| self.0.mean[n] + rng.sample::<f64, _>(StandardNormal))
+    }
+    fn log_prob(&self, z: &Array2<f64>) -> Result<Array1<f64>> {
+        self.0.log_prob(z)
+    }
+    fn mode(&self) -> Array2<f64> {
+        self.0.mode()
+    }
+}
+
+#[test]
+fn bounds() {
+    let x = data();
+    let model = Toy(Fault::None);
+    bound::elbo_is_below_the_evidence(&model, &wide(&x), &x, 1).unwrap();
+    bound::importance_weighting_tightens(&model, &wide(&x), &x, 2).unwrap();
+    bound::exact_posterior_closes_the_bound(&model, &model.infer(&x).unwrap(), &x, 3).unwrap();
+
+    // evidence without its constant is not the normaliser of the joint
+    assert!(bound::exact_posterior_closes_the_bound(&Toy(Fault::EvidenceLacksTwoPi), &model.infer(&x).unwrap(), &x, 3).is_err());
+    assert!(bound::exact_posterior_closes_the_bound(&model, &Toy(Fault::PosteriorTooNarrow).infer(&x).unwrap(), &x, 3).is_err());
+    let q = model.infer(&x).unwrap();
+    assert!(bound::elbo_is_below_the_evidence(&model, &Unnormalised(q), &x, 4).is_err());
+    let mut q = model.infer(&x).unwrap();
+    q.variance = 0.3;
+    assert!(bound::elbo_is_below_the_evidence(&model, &DrawsElsewhere(q), &x, 5).is_err());
+    let mut q = model.infer(&x).unwrap();
+    q.variance = 0.3;
+    assert!(bound::importance_weighting_tightens(&model, &DrawsElsewhere(q), &x, 6).is_err());
 }

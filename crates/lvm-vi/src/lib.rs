@@ -15,6 +15,7 @@ pub mod diagnose;
 pub mod family;
 #[cfg(feature = "nuts")]
 pub mod simulate;
+pub mod local;
 pub mod target;
 
 #[cfg(doctest)]

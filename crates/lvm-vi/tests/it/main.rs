@@ -1,3 +1,6 @@
 //! Integration tests.
 
 mod diagnose;
+//! Integration tests of lvm-vi, one binary.
+
+mod local;
