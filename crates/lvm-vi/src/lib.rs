@@ -12,6 +12,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod diagnose;
+pub mod bound;
+pub mod estimator;
 pub mod family;
 #[cfg(feature = "nuts")]
 pub mod simulate;
