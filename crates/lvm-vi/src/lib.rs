@@ -11,6 +11,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod deterministic;
+pub mod expectation;
 pub mod family;
 pub mod target;
 
