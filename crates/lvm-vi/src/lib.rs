@@ -11,7 +11,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod bound;
 pub mod deterministic;
+pub mod estimator;
 pub mod expectation;
 pub mod family;
 pub mod target;
