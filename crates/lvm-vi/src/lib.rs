@@ -13,7 +13,9 @@
 
 pub mod diagnose;
 pub mod bound;
+pub mod deterministic;
 pub mod estimator;
+pub mod expectation;
 pub mod family;
 #[cfg(feature = "nuts")]
 pub mod simulate;

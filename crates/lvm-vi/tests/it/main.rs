@@ -3,3 +3,7 @@
 mod diagnose;
 
 mod local;
+//! Integration tests of lvm-vi, one binary.
+
+mod exact;
+mod reference;
