@@ -11,15 +11,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod diagnose;
 pub mod bound;
 pub mod deterministic;
+pub mod diagnose;
 pub mod estimator;
 pub mod expectation;
 pub mod family;
+pub mod local;
 #[cfg(feature = "nuts")]
 pub mod simulate;
-pub mod local;
 pub mod target;
 
 #[cfg(doctest)]

@@ -2,10 +2,10 @@
 
 use super::psis::{Psis, psis};
 use crate::family::Family;
-use crate::target::{LogDensity, TargetError};
+use crate::target::LogDensity;
 use lvm_core::bound::Estimate;
 use lvm_core::random::{Purpose, stream};
-use lvm_core::{Error, Result};
+use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -39,7 +39,7 @@ impl WeightedDraws {
         }
         if d != target.dim() {
             let (expected, found) = (target.dim(), d);
-            return Err(lvm_core::ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
+            return Err(ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
         }
         let mut z = Array2::zeros((draws, d));
         let mut log_weights = vec![0.0; draws];
@@ -54,10 +54,8 @@ impl WeightedDraws {
             .into_iter()
             .sum();
         if log_weights.iter().all(|w| *w == f64::NEG_INFINITY) {
-            return Err(Error::config(
-                "target",
-                format!("none of {draws} draws from q has a finite log density; start q where the target has mass"),
-            ));
+            let why = "no density there, or an error".into();
+            return Err(ErrorKind::NoUsableDraw { draws, why }.into());
         }
         Ok(WeightedDraws { z, log_weights, refused })
     }
@@ -132,7 +130,7 @@ fn weigh<F: Family, T: LogDensity + ?Sized>(
                 refused += 1;
                 f64::NEG_INFINITY
             }
-            Err(TargetError::Recoverable(what) | TargetError::Fatal(what)) => return Err(Error::config("target", what)),
+            Err(error) => return Err(ErrorKind::Density(Box::new(error)).into()),
         };
     }
     Ok(refused)

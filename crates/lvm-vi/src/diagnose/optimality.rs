@@ -1,9 +1,9 @@
 //! How far a Gaussian q is from the best member of its family, from the target's gradient alone.
 
 use crate::family::Family;
-use crate::target::{LogDensityGrad, TargetError};
+use crate::target::LogDensityGrad;
 use lvm_core::random::{Purpose, stream};
-use lvm_core::{Error, Result};
+use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -45,7 +45,7 @@ impl Optimality {
         }
         if d != target.dim() {
             let (expected, found) = (target.dim(), d);
-            return Err(lvm_core::ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
+            return Err(ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
         }
         let (mean, covariance, s) = (q.mean(), q.covariance(), q.standard_deviations());
         let chunks = (0..draws.div_ceil(CHUNK))
@@ -57,7 +57,8 @@ impl Optimality {
             .collect::<Result<Vec<Vec<Array1<f64>>>>>()?;
         let steps: Vec<Array1<f64>> = chunks.into_iter().flatten().collect();
         if steps.len() < 2 {
-            return Err(Error::config("target", format!("fewer than 2 of {draws} draws from q have a finite log density and gradient")));
+            let why = "its log density or gradient was not finite, or an error".into();
+            return Err(ErrorKind::NoUsableDraw { draws, why }.into());
         }
         let n = steps.len() as f64;
         let average = steps.iter().fold(Array1::<f64>::zeros(2 * d), |sum, s| sum + s) / n;
@@ -99,7 +100,7 @@ fn steps<F: Family, T: LogDensityGrad + ?Sized>(
         q.transform(&noise, &mut z);
         match target.log_density_grad(&z, &mut gradient) {
             Ok(value) if value.is_finite() && gradient.iter().all(|g| g.is_finite()) => {}
-            Err(TargetError::Fatal(what)) => return Err(Error::config("target", what)),
+            Err(error) if !error.is_recoverable() => return Err(ErrorKind::Density(Box::new(error)).into()),
             _ => continue,
         }
         let sg = covariance.dot(&Array1::from(gradient.clone()));

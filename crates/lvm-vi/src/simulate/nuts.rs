@@ -200,7 +200,7 @@ impl Nuts {
                 .collect();
             match target.log_density_grad(&z, &mut gradient) {
                 Ok(value) if value.is_finite() && gradient.iter().all(|g| g.is_finite()) => return Ok(z),
-                Err(TargetError::Fatal(what)) => return Err(Error::config("target", what)),
+                Err(error) if !error.is_recoverable() => return Err(lvm_core::ErrorKind::Density(Box::new(error)).into()),
                 _ => {}
             }
         }

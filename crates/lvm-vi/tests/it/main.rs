@@ -1,9 +1,6 @@
-//! Integration tests.
-
-mod diagnose;
-
-mod local;
 //! Integration tests of lvm-vi, one binary.
 
+mod diagnose;
 mod exact;
+mod local;
 mod reference;
