@@ -19,6 +19,7 @@ pub mod case;
 pub mod check;
 pub mod layers;
 pub mod oracle;
+pub mod posterior;
 pub mod report;
 pub mod run;
 pub mod selftest;

@@ -1,0 +1,82 @@
+//! Success rates of groups under a common normal distribution of their logits: surgical mortality in hospitals.
+
+use super::scale::{is_of_scale, is_on_line, on_line, on_log};
+use super::text::{Prior, Statement, squeeze};
+use super::{Parametrisation, Posterior, finite};
+use lvm_core::special::{lgamma, sigmoid, softplus};
+use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
+use ndarray::Array1;
+
+/// y_j ~ Binomial(m_j, σ(μ + τ z_j)), z_j ~ N(0, 1); z = (z_1 … z_J, μ, log τ).
+#[derive(Debug, Clone)]
+pub struct HierarchicalLogit {
+    /// y (J).
+    pub y: Array1<f64>,
+    /// m (J).
+    pub trials: Array1<f64>,
+    /// Prior of μ.
+    pub mu: Prior,
+    /// Prior of τ.
+    pub tau: Prior,
+}
+
+const EFFECTS: Parametrisation = Parametrisation::NonCentred;
+
+impl HierarchicalLogit {
+    /// The model a case states; none if it states another.
+    pub fn of(s: &Statement) -> Option<HierarchicalLogit> {
+        let (effects, hyper) = s.names.split_at_checked(s.names.len().checked_sub(2)?)?;
+        if squeeze(s.sampled("y_j")?) != "Binomial(K_j,logit^-1(mu+tauz_j))" || squeeze(s.sampled("z_j")?) != "Normal(0,1)" {
+            return None;
+        }
+        let (y, trials) = (s.columns.column("y")?.clone(), s.columns.column("K")?.clone());
+        let priors = Statement::priors(&s.without(&["y_j", "z_j"]), hyper)?;
+        let named = effects.iter().enumerate().all(|(j, n)| *n == format!("z{}", j + 1)) && hyper == ["mu", "tau"];
+        let agrees = named && effects.len() == y.len() && trials.len() == y.len() && is_on_line(&priors[0]) && is_of_scale(&priors[1]);
+        agrees.then_some(HierarchicalLogit { y, trials, mu: priors[0], tau: priors[1] })
+    }
+}
+
+impl DataLogDensity for HierarchicalLogit {
+    fn dim(&self) -> usize {
+        self.y.len() + 2
+    }
+
+    fn n_data(&self) -> usize {
+        self.y.len()
+    }
+
+    fn log_prior_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let j = self.y.len();
+        let (mu_value, mu_gradient) = on_line(self.mu, z[j]);
+        let (tau_value, tau_gradient) = on_log(self.tau, z[j + 1]);
+        gradient[j] = mu_gradient;
+        gradient[j + 1] = tau_gradient;
+        finite(EFFECTS.log_prior_grad(j, z[j], z[j + 1], z, gradient, [j, j + 1]) + mu_value + tau_value)
+    }
+
+    fn log_likelihood_grad(&self, rows: &[usize], z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let j = self.y.len();
+        let mut value = 0.0;
+        gradient.fill(0.0);
+        for &row in rows {
+            let (y, m) = (self.y[row], self.trials[row]);
+            let theta = EFFECTS.effect(z[row], z[j], z[j + 1]);
+            // log C(m, y) + y θ − m log(1 + e^θ)
+            value += lgamma(m + 1.0) - lgamma(y + 1.0) - lgamma(m - y + 1.0) + y * theta - m * softplus(theta);
+            EFFECTS.add_effect_grad(y - m * sigmoid(theta), row, z, gradient, [j, j + 1]);
+        }
+        finite(value)
+    }
+}
+
+super::all_rows!(HierarchicalLogit);
+
+impl Posterior for HierarchicalLogit {
+    fn form(&self) -> &'static str {
+        "hierarchical logit"
+    }
+    fn by_rows(&self) -> Option<&dyn DataLogDensity> {
+        Some(self)
+    }
+}
