@@ -115,6 +115,15 @@ pub enum ErrorKind {
         /// The value.
         value: f64,
     },
+    /// A log density written by the user failed for good.
+    Density(Box<dyn std::error::Error + Send + Sync>),
+    /// No draw from an approximate posterior had a usable log density.
+    NoUsableDraw {
+        /// How many were drawn.
+        draws: usize,
+        /// Why the last one was left out.
+        why: String,
+    },
     /// A row source could not deliver its rows.
     Source(Box<dyn std::error::Error + Send + Sync>),
     /// The bytes of a model file are not a model.
@@ -151,7 +160,7 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
-            ErrorKind::Source(e) => Some(e.as_ref()),
+            ErrorKind::Source(e) | ErrorKind::Density(e) => Some(e.as_ref()),
             _ => None,
         }
     }
@@ -207,6 +216,11 @@ impl fmt::Display for Error {
             ErrorKind::Objective { iteration, value } => {
                 write!(f, "the objective is {value} after iteration {iteration}; check the scale of the data and the start")
             }
+            ErrorKind::Density(e) => write!(f, "the log density: {e}"),
+            ErrorKind::NoUsableDraw { draws, why } => write!(
+                f,
+                "none of {draws} draws had a usable log density; the last: {why}. Start nearer to where the density is finite, or with smaller scales"
+            ),
             ErrorKind::Source(e) => write!(f, "reading rows: {e}"),
             ErrorKind::ModelFile { message } => write!(f, "not a usable model file: {message}"),
         }

@@ -11,6 +11,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod bound;
+pub mod deterministic;
+pub mod estimator;
+pub mod expectation;
 pub mod family;
 pub mod target;
 

@@ -1,0 +1,4 @@
+//! Integration tests of lvm-vi, one binary.
+
+mod exact;
+mod reference;
