@@ -47,3 +47,12 @@ fn nothing_checked_is_not_a_pass() {
     assert_eq!(program(folder.path(), &["--dir", "nowhere"]).status.code(), Some(1));
     assert_eq!(program(folder.path(), &["--layer", "Z"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_listing_writes_no_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = program(folder.path(), &["--list", "--layer", "C", "--case", "iris"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.lines().any(|l| l == "C C1  gmm_em_iris_tied"), "{text}");
+    assert!(!folder.path().join("verify-report").exists());
+}
