@@ -16,6 +16,7 @@ pub mod real;
 pub mod refusals;
 pub mod shared;
 pub mod special;
+pub mod terms;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
 pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
