@@ -35,6 +35,7 @@ fn a_passing_part_ends_with_zero_and_writes_both_reports() {
     }
     let html = std::fs::read_to_string(folder.path().join("verify-report/report.html")).unwrap();
     assert!(html.contains("<svg") && !html.contains("http"), "a page that needs nothing from outside");
+    assert_eq!(html.matches("<table").count(), html.matches("<div class=\"scroll\"><table").count(), "a wide table scrolls, not the page");
     if !cfg!(feature = "oracle") {
         assert!(text.contains("NOT RUN") && text.contains("to run it"));
     }
