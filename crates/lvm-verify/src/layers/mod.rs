@@ -7,6 +7,7 @@ use crate::suite::{Group, Outcome, Suite};
 pub mod conjugate;
 pub mod determinism;
 pub mod factors;
+pub mod files;
 pub mod generation;
 pub mod metamorphic;
 pub mod mixture;
@@ -57,5 +58,6 @@ pub fn built_in(suite: &mut Suite<'_>) {
     metamorphic::ppca::all(suite);
     metamorphic::factors::all(suite);
     refusals::all(suite);
+    files::all(suite);
     determinism::all(suite);
 }

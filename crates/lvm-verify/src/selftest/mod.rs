@@ -34,7 +34,7 @@ const fn fault(plant: Plant, what: &'static str, layer: Layer, id: &'static str,
 use Layer::{C, D, F, M};
 
 /// Every planted fault.
-const FAULTS: [Fault; 38] = [
+const FAULTS: [Fault; 41] = [
     fault(Plant::Em(Switch::OldMeans), "covariance about the old means", C, "C1", "gmm_em_faithful_full", "log-likelihood of"),
     fault(Plant::Em(Switch::Unbiased), "1/(N-1) for 1/N", C, "C1", "gmm_em_faithful_full", "log-likelihood of"),
     fault(Plant::Em(Switch::TiedUnweighted), "tied covariance without weights", C, "C1", "gmm_em_iris_tied", "log-likelihood of"),
@@ -80,6 +80,9 @@ const FAULTS: [Fault; 38] = [
     fault(Plant::MeanNotCounted, "FA: the mean's parameters not counted", C, "C5", "fa_mtcars_2", "free parameters"),
     fault(Plant::HighFloor, "FA: psi floored at 0.1 in silence", C, "C5", "fa_mtcars_2", "uniquenesses"),
     fault(Plant::SilentJitter, "degenerate data jittered in silence", F, "F1", "full mixture: tables", "two distinct rows"),
+    fault(Plant::VersionIgnored, "model file: version not looked at", F, "F2", "model file of PPCA", "another version"),
+    fault(Plant::SinglePrecisionFile, "model file: noise written as f32", F, "F2", "model file of PPCA", "log p(x) of the model read"),
+    fault(Plant::UnreadableReplaced, "model file: unreadable, a standard model instead", F, "F2", "model file of PPCA", "cut short"),
 ];
 
 /// What came of one fault.
