@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
+use lvm_verify::layers::golden;
 use lvm_verify::report::{Report, html, table};
 use lvm_verify::run::{Options, list, run};
 use lvm_verify::selftest;
@@ -42,6 +43,9 @@ struct Arguments {
     /// Plant published bugs one by one and print which check finds which (the kill matrix)
     #[arg(long)]
     self_test: bool,
+    /// Record today's deterministic outputs as the golden digest (D2), with the reason why they changed
+    #[arg(long, value_name = "REASON")]
+    renew_golden: Option<String>,
     /// Show only the summary and what did not pass
     #[arg(long)]
     summary: bool,
@@ -65,6 +69,13 @@ fn go(a: &Arguments) -> io::Result<bool> {
         let matrix = selftest::kill_matrix();
         write!(io::stdout().lock(), "{}", matrix.table())?;
         return Ok(matrix.passed());
+    }
+    if let Some(reason) = &a.renew_golden {
+        let mut out = io::stdout().lock();
+        let changed = golden::renew(&Library, reason).map_err(io::Error::other)?;
+        writeln!(out, "{} outputs changed", changed.len())?;
+        changed.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
+        return Ok(true);
     }
     let selection = Selection { layers: a.layer.clone(), cases: a.case.clone(), quick: a.quick, ids: a.id.clone() };
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");

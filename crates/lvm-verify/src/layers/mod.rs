@@ -9,6 +9,7 @@ pub mod determinism;
 pub mod factors;
 pub mod files;
 pub mod generation;
+pub mod golden;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
@@ -60,4 +61,5 @@ pub fn built_in(suite: &mut Suite<'_>) {
     refusals::all(suite);
     files::all(suite);
     determinism::all(suite);
+    golden::all(suite);
 }
