@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
+use lvm_verify::layers::golden;
 use lvm_verify::report::{Report, html, table};
-use lvm_verify::run::{Options, run};
+use lvm_verify::run::{Options, list, run};
 use lvm_verify::selftest;
 use lvm_verify::subject::Library;
 use lvm_verify::suite::Selection;
@@ -30,7 +31,7 @@ struct Arguments {
     /// Run a folder of cases in the lvm-reference/1 format instead of the shipped ones
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// List the checks (after running them) without their numbers
+    /// List what would be run, and run nothing
     #[arg(long)]
     list: bool,
     /// Where the report goes as JSON
@@ -42,6 +43,9 @@ struct Arguments {
     /// Plant published bugs one by one and print which check finds which (the kill matrix)
     #[arg(long)]
     self_test: bool,
+    /// Record today's deterministic outputs as the golden digest (D2), with the reason why they changed
+    #[arg(long, value_name = "REASON")]
+    renew_golden: Option<String>,
     /// Show only the summary and what did not pass
     #[arg(long)]
     summary: bool,
@@ -66,9 +70,23 @@ fn go(a: &Arguments) -> io::Result<bool> {
         write!(io::stdout().lock(), "{}", matrix.table())?;
         return Ok(matrix.passed());
     }
+    if let Some(reason) = &a.renew_golden {
+        let mut out = io::stdout().lock();
+        let changed = golden::renew(&Library, reason).map_err(io::Error::other)?;
+        writeln!(out, "{} outputs changed", changed.len())?;
+        changed.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
+        return Ok(true);
+    }
     let selection = Selection { layers: a.layer.clone(), cases: a.case.clone(), quick: a.quick, ids: a.id.clone() };
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let options = Options { selection, dir: a.dir.clone(), command: format!("cargo xtask verify {command}").trim_end().to_owned() };
+    if a.list {
+        let mut out = io::stdout().lock();
+        for l in list(&Library, &options) {
+            writeln!(out, "{} {:3} {}", l.layer, l.id, l.case)?;
+        }
+        return Ok(true);
+    }
     let terminal = io::stderr().is_terminal();
     let report = run(&Library, &options, |group| {
         if terminal {
@@ -80,12 +98,6 @@ fn go(a: &Arguments) -> io::Result<bool> {
     }
     let mut out = io::stdout().lock();
     let colour = if io::stdout().is_terminal() { table::Colour::Ansi } else { table::Colour::None };
-    if a.list {
-        for c in &report.checks {
-            writeln!(out, "{} {:4} {} · {}", c.layer, c.id, c.case, c.quantity)?;
-        }
-        return Ok(true);
-    }
     match a.summary {
         true => {
             for c in report.checks.iter().filter(|c| c.verdict != Verdict::Pass && c.verdict != Verdict::NotSupported) {

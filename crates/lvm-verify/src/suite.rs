@@ -71,17 +71,34 @@ pub struct Suite<'s> {
     pub watch: Option<Watch<'s>>,
     /// The `--dir` of the run, for the commands that reproduce a check.
     pub dir: Option<String>,
+    /// Where groups are written down instead of being run: for `--list`.
+    pub listing: Option<Vec<Listed>>,
+}
+
+/// A group of checks that would be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The layer.
+    pub layer: Layer,
+    /// The check of the catalogue, such as `C1`; `-` for a case of a kind that is not supported.
+    pub id: String,
+    /// The case.
+    pub case: String,
 }
 
 impl<'s> Suite<'s> {
     /// An empty suite for `subject`.
     pub fn new(subject: &'s dyn Subject, selection: Selection) -> Self {
-        Suite { subject, selection, checks: Vec::new(), exhibits: Vec::new(), watch: None, dir: None }
+        Suite { subject, selection, checks: Vec::new(), exhibits: Vec::new(), watch: None, dir: None, listing: None }
     }
 
     /// Runs one group of checks on one case, if it is asked for. An error or a panic inside becomes a failed check.
     pub fn group(&mut self, layer: Layer, id: &str, case: &str, body: impl FnOnce(&mut Group<'_>) -> Outcome) {
         if !self.selection.wants(layer, id, case) {
+            return;
+        }
+        if let Some(listing) = &mut self.listing {
+            listing.push(Listed { layer, id: id.to_owned(), case: case.to_owned() });
             return;
         }
         let mut group = Group {

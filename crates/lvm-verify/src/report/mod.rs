@@ -11,7 +11,7 @@ pub mod plots;
 pub mod table;
 
 /// A whole run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Format of this object.
     pub schema: &'static str,
