@@ -6,6 +6,7 @@ use super::scale::{is_on_line, on_line};
 use super::text::{Clause, Prior, Statement, capture, split, squeeze};
 use super::{Posterior, finite};
 use lvm_core::special::{lgamma, sigmoid, softplus};
+use lvm_vi::expectation::LogJoint;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -137,6 +138,9 @@ impl Posterior for GeneralizedLinear {
             Response::Binomial(_) => "binomial regression",
             Response::Poisson => "Poisson regression",
         }
+    }
+    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
+        super::terms::generalized_linear(self).map(Some)
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

@@ -2,8 +2,11 @@
 
 use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Prior, Statement, squeeze};
+use super::quadrature::{ByQuadrature, Part, Tensor};
+use super::terms;
 use super::{Parametrisation, Posterior, finite};
 use lvm_core::special::{lgamma, sigmoid, softplus};
+use lvm_vi::expectation::{GaussianExpectation, LogJoint};
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::Array1;
 
@@ -37,6 +40,15 @@ impl HierarchicalLogit {
     }
 }
 
+impl HierarchicalLogit {
+    /// log Binomial(y_j; m_j, σ(θ)) = log C(m, y) + y θ − m log(1 + e^θ), and its derivative by θ.
+    fn group(&self, j: usize, theta: f64) -> (f64, f64) {
+        let (y, m) = (self.y[j], self.trials[j]);
+        let choose = lgamma(m + 1.0) - lgamma(y + 1.0) - lgamma(m - y + 1.0);
+        (choose + y * theta - m * softplus(theta), y - m * sigmoid(theta))
+    }
+}
+
 impl DataLogDensity for HierarchicalLogit {
     fn dim(&self) -> usize {
         self.y.len() + 2
@@ -60,11 +72,9 @@ impl DataLogDensity for HierarchicalLogit {
         let mut value = 0.0;
         gradient.fill(0.0);
         for &row in rows {
-            let (y, m) = (self.y[row], self.trials[row]);
-            let theta = EFFECTS.effect(z[row], z[j], z[j + 1]);
-            // log C(m, y) + y θ − m log(1 + e^θ)
-            value += lgamma(m + 1.0) - lgamma(y + 1.0) - lgamma(m - y + 1.0) + y * theta - m * softplus(theta);
-            EFFECTS.add_effect_grad(y - m * sigmoid(theta), row, z, gradient, [j, j + 1]);
+            let (log_density, slope) = self.group(row, EFFECTS.effect(z[row], z[j], z[j + 1]));
+            value += log_density;
+            EFFECTS.add_effect_grad(slope, row, z, gradient, [j, j + 1]);
         }
         finite(value)
     }
@@ -75,6 +85,24 @@ super::all_rows!(HierarchicalLogit);
 impl Posterior for HierarchicalLogit {
     fn form(&self) -> &'static str {
         "hierarchical logit"
+    }
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        let n = self.y.len();
+        let mut closed = LogJoint::new(n + 2)?;
+        terms::effects(&mut closed, EFFECTS, n, n, n + 1)?;
+        terms::line(&mut closed, n, self.mu)?;
+        terms::scale(&mut closed, n + 1, self.tau)?;
+        // the likelihood of a group is a function of (log τ, μ, z_j)
+        let part = |j: usize| {
+            let part: Part<'_> = Box::new(move |u, g| {
+                let (tau, mu, z) = (u[0].exp(), u[1], u[2]);
+                let (value, slope) = self.group(j, mu + tau * z);
+                g.copy_from_slice(&[slope * tau * z, slope, slope * tau]);
+                value.is_finite().then_some(value)
+            });
+            (vec![n + 1, n, j], part)
+        };
+        Ok(Box::new(ByQuadrature { closed: Some(closed), parts: (0..n).map(part).collect(), rule: Tensor::affordable(3)?, dim: n + 2 }))
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

@@ -5,6 +5,7 @@ use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Clause, Prior, Statement, capture, squeeze};
 use super::{Posterior, finite};
 use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::LogJoint;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -87,6 +88,9 @@ super::all_rows!(LinearRegression);
 impl Posterior for LinearRegression {
     fn form(&self) -> &'static str {
         "linear regression"
+    }
+    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
+        super::terms::linear_regression(self).map(Some)
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

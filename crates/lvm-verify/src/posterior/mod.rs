@@ -11,8 +11,10 @@ pub mod gaussian_process;
 pub mod generalized_linear;
 pub mod hierarchical_logit;
 pub mod linear_regression;
+mod quadrature;
 mod scale;
 pub mod schools;
+mod terms;
 mod text;
 pub mod two_normals;
 pub mod varying_intercepts;
@@ -31,6 +33,25 @@ pub trait Posterior: LogDensityGrad + Send {
     /// The same model by rows, if its likelihood is a product over rows.
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         None
+    }
+
+    /// The same model as terms of known expectations, if it can be written so.
+    ///
+    /// # Errors
+    /// If the terms are refused.
+    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
+        Ok(None)
+    }
+
+    /// Its expectations under Gaussians: of the terms, or by Gauss-Hermite quadrature over all latents where there are few.
+    ///
+    /// # Errors
+    /// If the terms or the rule are refused.
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>>
+    where
+        Self: Sized,
+    {
+        expectation_of(self)
     }
 }
 

@@ -4,6 +4,7 @@ use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Prior, Statement, squeeze};
 use super::{Parametrisation, Posterior, finite};
 use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::LogJoint;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::Array1;
 
@@ -85,6 +86,9 @@ impl Posterior for Schools {
             Parametrisation::Centred => "group means, centred",
             Parametrisation::NonCentred => "group means, non-centred",
         }
+    }
+    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
+        super::terms::schools(self).map(Some)
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

@@ -5,6 +5,7 @@ use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Clause, Prior, Statement, capture, squeeze};
 use super::{Parametrisation, Posterior, finite};
 use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::LogJoint;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -70,7 +71,7 @@ impl VaryingIntercepts {
     }
 
     /// The places of μ, log τ and log σ.
-    fn places(&self) -> [usize; 3] {
+    pub(super) fn places(&self) -> [usize; 3] {
         let mu = self.groups + self.x.ncols();
         [mu, mu + 1, mu + 2]
     }
@@ -129,6 +130,9 @@ impl Posterior for VaryingIntercepts {
             Parametrisation::Centred => "varying intercepts, centred",
             Parametrisation::NonCentred => "varying intercepts, non-centred",
         }
+    }
+    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
+        super::terms::varying_intercepts(self).map(Some)
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)
