@@ -19,6 +19,7 @@ pub mod case;
 pub mod check;
 pub mod headline;
 pub mod layers;
+pub mod mutants;
 pub mod oracle;
 pub mod report;
 pub mod run;

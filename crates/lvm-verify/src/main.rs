@@ -3,6 +3,7 @@
 use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
 use lvm_verify::layers::golden;
+use lvm_verify::mutants;
 use lvm_verify::report::{Report, html, table};
 use lvm_verify::run::{Options, list, run};
 use lvm_verify::selftest;
@@ -53,6 +54,9 @@ struct Arguments {
     /// Record today's deterministic outputs as the golden digest (D2), with the reason why they changed
     #[arg(long, value_name = "REASON")]
     renew_golden: Option<String>,
+    /// Run every fault of the source, or those named, and print which check finds which: only in the build of `cargo xtask verify --mutants`
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
+    mutants: Option<Vec<String>>,
     /// Show only the summary and what did not pass
     #[arg(long)]
     summary: bool,
@@ -76,6 +80,18 @@ fn go(a: &Arguments) -> io::Result<bool> {
         let matrix = selftest::kill_matrix();
         write!(io::stdout().lock(), "{}", matrix.table())?;
         return Ok(matrix.passed());
+    }
+    if let Some(names) = &a.mutants {
+        if !lvm_core::mutant::POSSIBLE {
+            return Err(io::Error::other("this build has no faults in it; `cargo xtask verify --mutants` makes and runs the one that has"));
+        }
+        let mut out = io::stdout().lock();
+        let matrix = mutants::kill_matrix(&std::env::current_exe()?, names, |k| {
+            let _ = writeln!(io::stderr(), "{} {}", if k.killed { "killed  " } else { "SURVIVED" }, k.what);
+        });
+        let matrix = matrix.map_err(io::Error::other)?;
+        write!(out, "{}\n{}", matrix.table(), mutants::grid(&matrix))?;
+        return Ok(matrix.passed() && !matrix.kills.is_empty());
     }
     if let Some(reason) = &a.renew_golden {
         let mut out = io::stdout().lock();
