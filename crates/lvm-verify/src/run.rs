@@ -13,7 +13,7 @@ use std::time::Instant;
 /// What to run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Layers, cases, ids, and whether to keep within a minute.
+    /// Layers, cases, ids, budget and seed.
     pub selection: Selection,
     /// A folder of cases to run instead of the shipped ones (and instead of what needs no case).
     pub dir: Option<PathBuf>,
@@ -29,16 +29,21 @@ pub fn run(subject: &dyn Subject, options: &Options, watch: impl FnMut(&Group<'_
     suite.watch = Some(Box::new(watch));
     every_group(&mut suite, options);
     let (checks, exhibits) = (std::mem::take(&mut suite.checks), std::mem::take(&mut suite.exhibits));
+    let headlines = std::mem::take(&mut suite.headlines);
     Report {
         schema: "lvm-verify/1",
         subject: subject.name().to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         oracle: cfg!(feature = "oracle"),
         command: options.command.clone(),
-        quick: options.selection.quick,
+        budget: options.selection.budget,
+        seed: options.selection.seed,
+        error_budget: suite.error_budget,
+        comparisons: suite.comparisons,
         seconds: clock.elapsed().as_secs_f64(),
         summary: summarise(&checks),
         checks,
+        headlines,
         exhibits,
     }
 }

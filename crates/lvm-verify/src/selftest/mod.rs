@@ -8,7 +8,7 @@ mod twin;
 use crate::check::{Check, Layer, Verdict};
 use crate::run::{Options, run};
 use crate::subject::Library;
-use crate::suite::Selection;
+use crate::suite::{Budget, Selection};
 use broken::{Broken, Plant};
 use std::fmt::Write as _;
 use twin::Switch;
@@ -135,7 +135,8 @@ impl KillMatrix {
 }
 
 fn options(f: &Fault) -> Options {
-    let selection = Selection { layers: vec![f.layer], cases: vec![f.case.to_owned()], quick: true, ids: vec![f.id.to_owned()] };
+    let selection =
+        Selection { layers: vec![f.layer], cases: vec![f.case.to_owned()], budget: Budget::Quick, ids: vec![f.id.to_owned()], seed: 0 };
     Options { selection, ..Default::default() }
 }
 
