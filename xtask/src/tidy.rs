@@ -20,6 +20,7 @@ pub(crate) fn run(shell: &Shell) -> Outcome {
         }
     }
     pages(&files, &mut findings)?;
+    faults(&files, &mut findings)?;
     for finding in &findings {
         println!("{finding}");
     }
@@ -84,6 +85,28 @@ fn links(file: &Path, findings: &mut Vec<String>) -> Outcome {
         if !folder.join(target).exists() {
             findings.push(format!("{}: link to {target} leads nowhere", file.display()));
         }
+    }
+    Ok(())
+}
+
+/// Every fault that can be planted is in the catalogue with the check that finds it, and every fault of the catalogue can be planted.
+fn faults(files: &[PathBuf], findings: &mut Vec<String>) -> Outcome {
+    const CATALOGUE: &str = "crates/lvm-verify/src/mutants.rs";
+    let catalogue = fs::read_to_string(CATALOGUE)?;
+    let listed: Vec<&str> = catalogue.split("mutant(\"").skip(1).filter_map(|t| t.split('"').next()).collect();
+    let mut planted = Vec::new();
+    for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "rs") && f.starts_with("crates") && !f.ends_with("mutant.rs")) {
+        let text = fs::read_to_string(file)?;
+        let code = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        for name in code.split("planted(\"").skip(1).filter_map(|t| t.split('"').next()) {
+            if !listed.contains(&name) {
+                findings.push(format!("{}: the fault \"{name}\" is not in {CATALOGUE}", file.display()));
+            }
+            planted.push(name.to_owned());
+        }
+    }
+    for name in listed.iter().filter(|n| !planted.iter().any(|p| p == *n)) {
+        findings.push(format!("{CATALOGUE}: the fault \"{name}\" is planted nowhere"));
     }
     Ok(())
 }

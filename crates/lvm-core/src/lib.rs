@@ -22,6 +22,8 @@ pub mod linalg;
 pub mod linear_gaussian;
 pub mod model;
 pub mod moments;
+#[doc(hidden)]
+pub mod mutant;
 pub mod ppca;
 pub mod random;
 pub mod regression;

@@ -5,6 +5,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::linalg;
+use crate::mutant::planted;
 use crate::rows::{Missing, RowSource, n_present};
 use crate::sweep::{Merge, Plan, check_shape, sweep};
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, ShapeBuilder};
@@ -135,7 +136,7 @@ fn pass(data: &dyn RowSource, centre: &Array1<f64>, second: Second) -> Result<Su
         return Err(ErrorKind::NoWeight.into());
     }
     sums.first /= sums.weight;
-    sums.second /= sums.weight;
+    sums.second /= if planted("moments_n_minus_1") { sums.weight - 1.0 } else { sums.weight };
     // S = Σ w (x − c)(x − c)ᵀ / N − δ δᵀ,   δ = x̄ − c
     for j in 0..d {
         match second {

@@ -7,6 +7,7 @@ use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::prepared::{Prepared, Whitening};
 use crate::gmm::statistics::{Second, Statistics};
 use crate::linalg;
+use crate::mutant::planted;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
 
 /// The parameters of a mixture, before they are checked and prepared.
@@ -80,7 +81,7 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
                 if dead.contains(&k) {
                     sigma.diag_mut().assign(floor.reference());
                 } else {
-                    let square = |i: usize, j: usize| shift[[k, i]] * shift[[k, j]];
+                    let square = |i: usize, j: usize| if planted("gmm_old_means") { 0.0 } else { shift[[k, i]] * shift[[k, j]] };
                     sigma.assign(&symmetric(d, |i, j| second[[k, i, j]] / counts[k] - square(i, j)));
                     sigma.diag_mut().mapv_inplace(|v| v + ridge);
                 }
@@ -106,7 +107,8 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
         }
         Second::Spherical(second) => {
             let square = |k: usize| shift.row(k).dot(&shift.row(k));
-            let variance = |k: usize| (second[k] / counts[k] - square(k)) / d as f64 + ridge;
+            let columns = if planted("gmm_spherical_sum") { 1.0 } else { d as f64 };
+            let variance = |k: usize| (second[k] / counts[k] - square(k)) / columns + ridge;
             let scale = floor.reference().mean().unwrap_or(1.0);
             let mut out = Array1::from_shape_fn(k, |k| if dead.contains(&k) { scale } else { variance(k) });
             for (k, v) in out.iter_mut().enumerate() {

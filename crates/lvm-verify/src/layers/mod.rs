@@ -7,7 +7,9 @@ use crate::suite::{Group, Outcome, Suite};
 pub mod conjugate;
 pub mod determinism;
 pub mod factors;
+pub mod files;
 pub mod generation;
+pub mod golden;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
@@ -16,6 +18,7 @@ pub mod real;
 pub mod refusals;
 pub mod shared;
 pub mod special;
+pub mod terms;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
 pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
@@ -56,5 +59,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     metamorphic::ppca::all(suite);
     metamorphic::factors::all(suite);
     refusals::all(suite);
+    files::all(suite);
     determinism::all(suite);
+    golden::all(suite);
 }

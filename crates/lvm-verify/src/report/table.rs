@@ -172,3 +172,29 @@ pub(super) fn grouped(checks: &[Check], verdict: Verdict) -> Vec<(&str, Vec<&str
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::summarise;
+    use crate::subject::Library;
+    use crate::suite::{Selection, Suite};
+    use crate::{check::Source, check::Tolerance, oracle};
+
+    #[test]
+    fn what_needs_the_oracle_and_was_not_run_stands_in_the_summary_with_the_command_that_enables_it() {
+        let mut suite = Suite::new(&Library, Selection::default());
+        suite.group(Layer::C, "C1", "a table, LAPACK", |g| {
+            g.not_run("against dense formulas on LAPACK", oracle::ABSENT, oracle::ENABLE);
+            Ok(())
+        });
+        suite.group(Layer::N, "N1", "another", |g| {
+            g.scalar("one", Source::E, 1.0, 1.0, &Tolerance::exact("test"));
+            Ok(())
+        });
+        let report = Report { summary: summarise(&suite.checks), checks: suite.checks, ..Report::default() };
+        let text = summary(&report, Colour::None);
+        assert!(text.contains("not run:\n  1 x ") && text.contains(oracle::ENABLE) && text.contains("a table, LAPACK"), "{text}");
+        assert!(text.contains("PASSED: 1 checks, 1 numbers; 1 NOT RUN") && text.contains("oracle absent"), "{text}");
+    }
+}
