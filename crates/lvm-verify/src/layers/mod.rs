@@ -19,6 +19,7 @@ pub mod refusals;
 pub mod shared;
 pub mod special;
 pub mod terms;
+pub mod verdicts;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
 pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
@@ -33,6 +34,9 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
         "ppca" => &[(Layer::C, "C4", ppca::optimum), (Layer::C, "C4", ppca::em), (Layer::C, "C4", ppca::linear_vae)],
         "factor_analysis" => &[(Layer::C, "C5", factors::optimum), (Layer::C, "C5", factors::em)],
         "conjugate" => &[(Layer::C, "C7", conjugate::conjugate)],
+        "psis" => &[(Layer::P, "P3", verdicts::psis)],
+        "posterior" => &[(Layer::P, "P4", verdicts::verdicts)],
+        "gaussian_target" => &[(Layer::P, "P5", verdicts::tail_index)],
         _ => &[],
     }
 }

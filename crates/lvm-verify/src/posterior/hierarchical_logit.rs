@@ -1,9 +1,9 @@
 //! Success rates of groups under a common normal distribution of their logits: surgical mortality in hospitals.
 
-use super::scale::{is_of_scale, is_on_line, on_line, on_log};
-use super::text::{Prior, Statement, squeeze};
 use super::quadrature::{ByQuadrature, Part, Tensor};
+use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::terms;
+use super::text::{Prior, Statement, squeeze};
 use super::{Parametrisation, Posterior, finite};
 use lvm_core::special::{lgamma, sigmoid, softplus};
 use lvm_vi::expectation::{GaussianExpectation, LogJoint};
