@@ -47,7 +47,14 @@ impl Tensor {
     }
 
     /// Adds the expectations of `part`, a function of the latents at `places`, under N(mean, covariance).
-    fn add(&self, part: &Part<'_>, places: &[usize], mean: ArrayView1<'_, f64>, covariance: Covariance<'_>, out: &mut Expectation) -> Result<()> {
+    fn add(
+        &self,
+        part: &Part<'_>,
+        places: &[usize],
+        mean: ArrayView1<'_, f64>,
+        covariance: Covariance<'_>,
+        out: &mut Expectation,
+    ) -> Result<()> {
         let d = places.len();
         let s = Array2::from_shape_fn((d, d), |(i, j)| match covariance {
             Covariance::Diagonal(v) => {
