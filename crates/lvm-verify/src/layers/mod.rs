@@ -8,11 +8,13 @@ pub mod conjugate;
 pub mod determinism;
 pub mod factors;
 pub mod files;
+pub mod gaussian_target;
 pub mod generation;
 pub mod golden;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
+pub mod posterior;
 pub mod ppca;
 pub mod real;
 pub mod refusals;
@@ -35,14 +37,23 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
         "factor_analysis" => &[(Layer::C, "C5", factors::optimum), (Layer::C, "C5", factors::em)],
         "conjugate" => &[(Layer::C, "C7", conjugate::conjugate)],
         "psis" => &[(Layer::P, "P3", verdicts::psis)],
-        "posterior" => &[(Layer::P, "P4", verdicts::verdicts)],
-        "gaussian_target" => &[(Layer::P, "P5", verdicts::tail_index)],
+        "gaussian_target" => &[
+            (Layer::S, "S3", gaussian_target::no_noise),
+            (Layer::S, "S4", gaussian_target::variance),
+            (Layer::O, "O1", gaussian_target::optima),
+            (Layer::O, "O6", gaussian_target::one_step),
+            (Layer::P, "P5", gaussian_target::tail),
+            (Layer::P, "P5", verdicts::tail_index),
+        ],
         _ => &[],
     }
 }
 
 /// Runs the checks of one case.
 pub fn case(suite: &mut Suite<'_>, case: &Case) {
+    if case.kind == "posterior" {
+        return posterior::all(suite, case);
+    }
     let checks = checks_of(&case.kind);
     for (layer, id, check) in checks {
         suite.group(*layer, id, &case.id, |group| check(group, case));

@@ -2,12 +2,13 @@
 
 use crate::case::{Case, Node};
 use crate::check::{Source, Tolerance};
-use crate::posterior::recognise;
+use crate::posterior::Posterior;
 use crate::suite::{Budget, Group, Outcome, Problem};
 use lvm_vi::diagnose::{Diagnose, Diagnosis, Level, WeightedDraws, psis as smooth};
+use lvm_vi::expectation::GaussianTarget;
 use lvm_vi::family::{Family, FullRank, MeanField};
-use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
-use ndarray::{Array1, Array2};
+use lvm_vi::target::LogDensityGrad;
+use ndarray::Array1;
 
 /// P3, kind `psis`: the tail fit on fixed log weights.
 ///
@@ -62,7 +63,7 @@ impl Truth {
 }
 
 /// A q and its verdict beside the truth.
-fn judged<F: Family>(g: &mut Group<'_>, name: &str, q: &F, model: &dyn LogDensityGrad, truth: &Truth) -> Result<Diagnosis, Problem> {
+fn judged<F: Family, M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, q: &F, model: &M, truth: &Truth) -> Result<Diagnosis, Problem> {
     let found = Diagnose::default().run(q, model, g.seed(0))?;
     let (mean, sd) = truth.errors(q);
     let good = mean <= MEAN_MARGIN && sd <= SCALE_MARGIN;
@@ -87,7 +88,7 @@ fn full_rank(optimum: &Node<'_>) -> Result<FullRank, Problem> {
 }
 
 /// P4 and P6 of one optimum: the verdict the file expects, bounds that hold.
-fn optimum<F: Family>(g: &mut Group<'_>, name: &str, q: &F, at: &Node<'_>, model: &dyn LogDensityGrad, case: &Case) -> Outcome {
+fn optimum<F: Family, M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, q: &F, at: &Node<'_>, model: &M, case: &Case) -> Outcome {
     let truth = Truth::of(case)?;
     let found = judged(g, name, q, model, &truth)?;
     let expected = at.get("expected_verdict")?.text()?;
@@ -129,12 +130,7 @@ fn bounds<F: Family>(g: &mut Group<'_>, name: &str, q: &F, found: &Diagnosis, tr
 ///
 /// # Errors
 /// If the case lacks a field or the library refuses.
-pub fn verdicts(g: &mut Group<'_>, case: &Case) -> Outcome {
-    let Some(model) = recognise(case)? else {
-        g.not_supported(&case.kind);
-        return Ok(());
-    };
-    let model: &dyn LogDensityGrad = &*model;
+pub fn verdicts(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> Outcome {
     let at = case.get("vi_optimum.meanfield")?;
     optimum(g, "mean field", &mean_field(&at)?, &at, model, case)?;
     let at = case.get("vi_optimum.fullrank")?;
@@ -157,41 +153,14 @@ pub fn verdicts(g: &mut Group<'_>, case: &Case) -> Outcome {
     Ok(())
 }
 
-/// N(μ, Λ⁻¹), normalised.
-struct GaussianTarget {
-    mean: Array1<f64>,
-    precision: Array2<f64>,
-    log_normaliser: f64,
-}
-
-impl LogDensity for GaussianTarget {
-    fn dim(&self) -> usize {
-        self.mean.len()
-    }
-    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
-        let r = Array1::from(z.to_vec()) - &self.mean;
-        Ok(self.log_normaliser - 0.5 * r.dot(&self.precision.dot(&r)))
-    }
-}
-
-impl LogDensityGrad for GaussianTarget {
-    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
-        let r = Array1::from(z.to_vec()) - &self.mean;
-        gradient.iter_mut().zip(-self.precision.dot(&r)).for_each(|(g, v)| *g = v);
-        self.log_density(z)
-    }
-}
-
 /// P5, kind `gaussian_target`: k̂ of many draws beside the exact tail index, and the verdict beside the exact error.
 ///
 /// # Errors
 /// If the case lacks a field or the library refuses.
 pub fn tail_index(g: &mut Group<'_>, case: &Case) -> Outcome {
-    let (mean, precision) = (case.get("target.mean")?.vector()?, case.get("target.precision")?.matrix()?);
     let covariance = case.get("target.covariance")?.matrix()?;
-    let factor = lvm_core::linalg::cholesky(precision.view()).map_err(|e| Problem(format!("the precision: {e:?}")))?;
-    let log_normaliser = 0.5 * lvm_core::linalg::log_det(factor.view()) - 0.5 * mean.len() as f64 * std::f64::consts::TAU.ln();
-    let target = GaussianTarget { mean: mean.clone(), precision, log_normaliser };
+    let target = GaussianTarget::from_precision(case.get("target.mean")?.vector()?, case.get("target.precision")?.matrix()?)?;
+    let mean = target.mean().to_owned();
     let variances = case.get("meanfield_optimum.variances")?.vector()?;
     let q = MeanField::new(&mean.to_vec(), &variances.mapv(f64::sqrt).to_vec())?;
     let exact = case.get("importance_ratio_tail.k_exact")?.number()?;

@@ -1,9 +1,11 @@
 //! An autoregression with moving-average errors, ARMA(1, 1).
 
+use super::quadrature::ByQuadrature;
 use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Clause, Prior, Statement, squeeze};
 use super::{Posterior, finite};
 use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
 use ndarray::Array1;
 
@@ -20,7 +22,7 @@ pub struct Arma {
 
 impl Arma {
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<Arma> {
+    pub(super) fn of(s: &Statement) -> Option<Arma> {
         let y = s.columns.column("y")?.clone();
         let recursion = [
             Clause::Other("err_1=y_1-(mu+phimu)".to_owned()),
@@ -78,5 +80,11 @@ impl LogDensityGrad for Arma {
 impl Posterior for Arma {
     fn form(&self) -> &'static str {
         "ARMA(1, 1)"
+    }
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(ByQuadrature::whole(self)?))
+    }
+    fn is_integrated(&self) -> bool {
+        true
     }
 }

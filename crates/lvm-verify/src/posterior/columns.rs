@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// One entry of the data.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
+pub(super) enum Entry {
     /// A number that stands for every row.
     Number(f64),
     /// A number a row (N).
@@ -18,14 +18,14 @@ pub enum Entry {
 
 /// Data by name.
 #[derive(Debug, Clone, Default)]
-pub struct Columns(BTreeMap<String, Entry>);
+pub(super) struct Columns(BTreeMap<String, Entry>);
 
 impl Columns {
     /// The data of a case. Entries that are neither numbers nor vectors nor matrices of numbers are left out.
     ///
     /// # Errors
     /// If there are none, or the file named can't be read.
-    pub fn of(case: &Case) -> Result<Columns, CaseError> {
+    pub(super) fn of(case: &Case) -> Result<Columns, CaseError> {
         let data = case.get("data")?;
         if let (Some(names), Some(rows)) = (data.find("columns"), data.find("rows")) {
             let (names, x) = (names.texts()?, rows.matrix()?);
@@ -49,7 +49,7 @@ impl Columns {
 
     /// The entry a text means by `name`: of that name, of that name without the index `_i`, or the only one that begins with the name and
     /// an underscore (`floor` for `floor_measure`).
-    pub fn find(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
         let bare = name.strip_suffix("_i").unwrap_or(name);
         self.0.get(name).or_else(|| self.0.get(bare)).or_else(|| {
             let mut longer = self.0.iter().filter(|(key, _)| key.strip_prefix(bare).is_some_and(|rest| rest.starts_with('_')));
@@ -58,7 +58,7 @@ impl Columns {
     }
 
     /// The column a text means by `name`.
-    pub fn column(&self, name: &str) -> Option<&Array1<f64>> {
+    pub(super) fn column(&self, name: &str) -> Option<&Array1<f64>> {
         match self.find(name)? {
             Entry::Column(x) => Some(x),
             _ => None,
@@ -66,7 +66,7 @@ impl Columns {
     }
 
     /// Every column made to have mean 0 and standard deviation 1 (divisor N − 1), but for the one `kept`.
-    pub fn standardised(&self, kept: &Array1<f64>) -> Columns {
+    pub(super) fn standardised(&self, kept: &Array1<f64>) -> Columns {
         let standardise = |entry: &Entry| match entry {
             Entry::Column(x) if x != kept => Entry::Column((x - mean(x)) / deviation(x)),
             other => other.clone(),

@@ -1,10 +1,12 @@
 //! Hyperparameters of a Gaussian process with the squared-exponential kernel.
 
+use super::quadrature::ByQuadrature;
 use super::scale::{is_of_scale, on_log};
 use super::text::{Clause, Prior, Statement};
 use super::{Posterior, finite};
 use lvm_core::linalg::{cholesky, cholesky_inverse, cholesky_solve, log_det};
 use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, Axis};
 
@@ -24,7 +26,7 @@ const DENSITY: &str = "MVN(0,K+sigmaI)-note:sigma,notsigma^2,isaddedtothediagona
 
 impl GaussianProcess {
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<GaussianProcess> {
+    pub(super) fn of(s: &Statement) -> Option<GaussianProcess> {
         if s.names != ["rho", "alpha", "sigma"] || s.supports.iter().any(|t| t != "positive") {
             return None;
         }
@@ -98,5 +100,11 @@ impl LogDensityGrad for GaussianProcess {
 impl Posterior for GaussianProcess {
     fn form(&self) -> &'static str {
         "Gaussian process"
+    }
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(ByQuadrature::whole(self)?))
+    }
+    fn is_integrated(&self) -> bool {
+        true
     }
 }

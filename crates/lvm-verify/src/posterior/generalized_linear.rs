@@ -6,7 +6,7 @@ use super::scale::{is_on_line, on_line};
 use super::text::{Clause, Prior, Statement, capture, split, squeeze};
 use super::{Posterior, finite};
 use lvm_core::special::{lgamma, sigmoid, softplus};
-use lvm_vi::expectation::LogJoint;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -49,7 +49,7 @@ impl GeneralizedLinear {
     }
 
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<GeneralizedLinear> {
+    pub(super) fn of(s: &Statement) -> Option<GeneralizedLinear> {
         let Clause::Sampled { names, right } = s.clauses.first()? else { return None };
         let [name] = names.as_slice() else { return None };
         let y = response(s)?;
@@ -139,8 +139,8 @@ impl Posterior for GeneralizedLinear {
             Response::Poisson => "Poisson regression",
         }
     }
-    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
-        super::terms::generalized_linear(self).map(Some)
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(super::terms::generalized_linear(self)?))
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

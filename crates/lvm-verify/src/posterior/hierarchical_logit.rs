@@ -27,7 +27,7 @@ const EFFECTS: Parametrisation = Parametrisation::NonCentred;
 
 impl HierarchicalLogit {
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<HierarchicalLogit> {
+    pub(super) fn of(s: &Statement) -> Option<HierarchicalLogit> {
         let (effects, hyper) = s.names.split_at_checked(s.names.len().checked_sub(2)?)?;
         if squeeze(s.sampled("y_j")?) != "Binomial(K_j,logit^-1(mu+tauz_j))" || squeeze(s.sampled("z_j")?) != "Normal(0,1)" {
             return None;
@@ -103,6 +103,9 @@ impl Posterior for HierarchicalLogit {
             (vec![n + 1, n, j], part)
         };
         Ok(Box::new(ByQuadrature { closed: Some(closed), parts: (0..n).map(part).collect(), rule: Tensor::affordable(3)?, dim: n + 2 }))
+    }
+    fn is_integrated(&self) -> bool {
+        true
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

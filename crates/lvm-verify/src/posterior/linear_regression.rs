@@ -4,8 +4,9 @@ use super::design::design;
 use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Clause, Prior, Statement, capture, squeeze};
 use super::{Posterior, finite};
+use crate::case::{Case, CaseError};
 use lvm_core::special::HALF_LOG_2PI;
-use lvm_vi::expectation::LogJoint;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -23,8 +24,16 @@ pub struct LinearRegression {
 }
 
 impl LinearRegression {
+    /// The linear regression a case states; none if it states another model.
+    ///
+    /// # Errors
+    /// As [`super::recognise`].
+    pub fn recognise(case: &Case) -> Result<Option<LinearRegression>, CaseError> {
+        Ok(LinearRegression::of(&Statement::of(case)?))
+    }
+
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<LinearRegression> {
+    pub(super) fn of(s: &Statement) -> Option<LinearRegression> {
         let (sigma, coefficients) = s.names.split_last()?;
         let is_last_positive = s.supports.last()? == "positive" && s.supports[..coefficients.len()].iter().all(|t| t == "real");
         if squeeze(s.sampled("y_i")?) != "Normal(x_i.beta,sigma)" || sigma != "sigma" || !is_last_positive {
@@ -89,8 +98,8 @@ impl Posterior for LinearRegression {
     fn form(&self) -> &'static str {
         "linear regression"
     }
-    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
-        super::terms::linear_regression(self).map(Some)
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(super::terms::linear_regression(self)?))
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

@@ -23,6 +23,7 @@ pub use text::Prior;
 
 use crate::case::{Case, CaseError};
 use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{DataLogDensity, LogDensityGrad, TargetError};
 
 /// A posterior model over unconstrained parameters.
@@ -35,23 +36,15 @@ pub trait Posterior: LogDensityGrad + Send {
         None
     }
 
-    /// The same model as terms of known expectations, if it can be written so.
-    ///
-    /// # Errors
-    /// If the terms are refused.
-    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
-        Ok(None)
-    }
-
-    /// Its expectations under Gaussians: of the terms, or by Gauss-Hermite quadrature over all latents where there are few.
+    /// Its expectations under Gaussians: of terms in closed form, or by Gauss-Hermite quadrature over the few latents that need it.
     ///
     /// # Errors
     /// If the terms or the rule are refused.
-    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>>
-    where
-        Self: Sized,
-    {
-        expectation_of(self)
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>>;
+
+    /// Whether some of these expectations are by a product rule, whose error grows with the width of q.
+    fn is_integrated(&self) -> bool {
+        false
     }
 }
 

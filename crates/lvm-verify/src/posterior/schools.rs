@@ -4,7 +4,7 @@ use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Prior, Statement, squeeze};
 use super::{Parametrisation, Posterior, finite};
 use lvm_core::special::HALF_LOG_2PI;
-use lvm_vi::expectation::LogJoint;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::Array1;
 
@@ -25,7 +25,7 @@ pub struct Schools {
 
 impl Schools {
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<Schools> {
+    pub(super) fn of(s: &Statement) -> Option<Schools> {
         let (effects, hyper) = s.names.split_at_checked(s.names.len().checked_sub(2)?)?;
         let (parametrisation, letter, rest) = match squeeze(s.sampled("y_j")?).as_str() {
             "Normal(mu+tauz_j,sigma_j)" if squeeze(s.sampled("z_j")?) == "Normal(0,1)" => {
@@ -87,8 +87,8 @@ impl Posterior for Schools {
             Parametrisation::NonCentred => "group means, non-centred",
         }
     }
-    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
-        super::terms::schools(self).map(Some)
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(super::terms::schools(self)?))
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

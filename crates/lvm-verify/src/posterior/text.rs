@@ -5,7 +5,7 @@ use crate::case::{Case, CaseError};
 
 /// A clause of `model.density`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Clause {
+pub(super) enum Clause {
     /// `names ~ right`, or `name: flat …`.
     Sampled {
         /// What is sampled, without blanks and brackets (`beta[1]` is `beta1`).
@@ -19,19 +19,19 @@ pub enum Clause {
 
 /// A case's statement of its model, with its data.
 #[derive(Debug, Clone)]
-pub struct Statement {
+pub(super) struct Statement {
     /// Names of the parameters, as in clauses.
-    pub names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Their supports: `real`, `positive`, …
-    pub supports: Vec<String>,
+    pub(super) supports: Vec<String>,
     /// `model.density`.
-    pub clauses: Vec<Clause>,
+    pub(super) clauses: Vec<Clause>,
     /// `model.design`; empty if there is none.
-    pub design: String,
+    pub(super) design: String,
     /// `model.unconstrained`, without blanks.
-    pub unconstrained: String,
+    pub(super) unconstrained: String,
     /// The data.
-    pub columns: Columns,
+    pub(super) columns: Columns,
 }
 
 impl Statement {
@@ -39,7 +39,7 @@ impl Statement {
     ///
     /// # Errors
     /// If a field is missing or of the wrong type, or the data can't be read.
-    pub fn of(case: &Case) -> Result<Statement, CaseError> {
+    pub(super) fn of(case: &Case) -> Result<Statement, CaseError> {
         let model = case.get("model")?;
         let parameters = model.get("parameters")?.list()?;
         let field = |name: &str| parameters.iter().map(|p| Ok(p.get(name)?.text()?.to_owned())).collect::<Result<Vec<_>, CaseError>>();
@@ -54,7 +54,7 @@ impl Statement {
     }
 
     /// The right side of the only clause that samples exactly `name`.
-    pub fn sampled(&self, name: &str) -> Option<&str> {
+    pub(super) fn sampled(&self, name: &str) -> Option<&str> {
         let mut found = self.clauses.iter().filter_map(|c| match c {
             Clause::Sampled { names, right } if names.len() == 1 && names[0] == name => Some(right.as_str()),
             _ => None,
@@ -63,14 +63,14 @@ impl Statement {
     }
 
     /// The clauses but for those that sample one of `names` alone.
-    pub fn without(&self, names: &[&str]) -> Vec<Clause> {
+    pub(super) fn without(&self, names: &[&str]) -> Vec<Clause> {
         let is_named = |c: &&Clause| matches!(c, Clause::Sampled { names: n, .. } if n.len() == 1 && names.contains(&n[0].as_str()));
         self.clauses.iter().filter(|c| !is_named(c)).cloned().collect()
     }
 
     /// The priors of `names`, in that order, if `clauses` state one for each and say nothing else. `others` stands for every name that has
     /// none of its own, and so does `flat priors`.
-    pub fn priors(clauses: &[Clause], names: &[String]) -> Option<Vec<Prior>> {
+    pub(super) fn priors(clauses: &[Clause], names: &[String]) -> Option<Vec<Prior>> {
         let mut found: Vec<Option<Prior>> = vec![None; names.len()];
         let mut otherwise = None;
         for clause in clauses {

@@ -1,9 +1,11 @@
 //! A mixture of two normal distributions in order, its responsibilities summed out.
 
+use super::quadrature::ByQuadrature;
 use super::scale::{on_line, on_log};
 use super::text::{Clause, Prior, Statement, capture, squeeze};
 use super::{Posterior, finite};
 use lvm_core::special::{HALF_LOG_2PI, lbeta, log_sigmoid, sigmoid};
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::Array1;
 use std::f64::consts::LN_2;
@@ -23,7 +25,7 @@ pub struct TwoNormals {
 
 impl TwoNormals {
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<TwoNormals> {
+    pub(super) fn of(s: &Statement) -> Option<TwoNormals> {
         let names = ["mu1", "mu2", "sigma1", "sigma2", "theta"];
         let supports = ["real", "> mu[1]", "positive", "positive", "(0,1)"];
         let unconstrained = s.unconstrained.starts_with("u=(mu1,log(mu2-mu1),logsigma1,logsigma2,logittheta)");
@@ -105,6 +107,12 @@ super::all_rows!(TwoNormals);
 impl Posterior for TwoNormals {
     fn form(&self) -> &'static str {
         "two normals in order"
+    }
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(ByQuadrature::whole(self)?))
+    }
+    fn is_integrated(&self) -> bool {
+        true
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)

@@ -5,7 +5,7 @@ use super::scale::{is_of_scale, is_on_line, on_line, on_log};
 use super::text::{Clause, Prior, Statement, capture, squeeze};
 use super::{Parametrisation, Posterior, finite};
 use lvm_core::special::HALF_LOG_2PI;
-use lvm_vi::expectation::LogJoint;
+use lvm_vi::expectation::GaussianExpectation;
 use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -30,7 +30,7 @@ pub struct VaryingIntercepts {
 
 impl VaryingIntercepts {
     /// The model a case states; none if it states another.
-    pub fn of(s: &Statement) -> Option<VaryingIntercepts> {
+    pub(super) fn of(s: &Statement) -> Option<VaryingIntercepts> {
         let groups =
             s.names.iter().filter(|n| capture("z{}", n).or(capture("alpha{}", n)).is_some_and(|f| f[0].parse::<usize>().is_ok())).count();
         let rest = s.names.get(groups..)?;
@@ -131,8 +131,8 @@ impl Posterior for VaryingIntercepts {
             Parametrisation::NonCentred => "varying intercepts, non-centred",
         }
     }
-    fn terms(&self) -> lvm_core::Result<Option<LogJoint>> {
-        super::terms::varying_intercepts(self).map(Some)
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(super::terms::varying_intercepts(self)?))
     }
     fn by_rows(&self) -> Option<&dyn DataLogDensity> {
         Some(self)
