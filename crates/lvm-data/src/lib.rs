@@ -33,6 +33,7 @@ pub mod table;
 pub use delimited::CsvRows;
 pub use error::{Error, ErrorKind, Result};
 pub use numpy::{MappedNpy, NpyRows};
+pub use read::{column_names, column_names_of_bytes, line_of_row, line_of_row_in_bytes};
 pub use source::Source;
 pub use table::{Header, ReadOptions, Separator, SkipReason, Skipped, Table};
 

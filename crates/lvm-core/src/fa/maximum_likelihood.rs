@@ -10,7 +10,7 @@ use super::rotation::Rotation;
 use super::sample_covariance::SampleCovariance;
 use super::solution::Solution;
 use super::start::Start;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, count};
 use crate::fit::{self, Fitted, Progress, Repair, RepairKind, Status, Stopping, Watch, best_of, run_restart};
 use crate::linear_gaussian::LinearGaussian;
 use crate::moments::moments;
@@ -146,7 +146,10 @@ impl FaMl {
     fn check(&self, d: usize) -> Result<()> {
         if degrees_of_freedom(d, self.factors) < 0 || self.factors >= d.max(1) {
             let most = (0..d).take_while(|q| degrees_of_freedom(d, *q) >= 0).last().unwrap_or(0);
-            let message = format!("{} factors are not determined by {d} columns; at most {most} are", self.factors);
+            let message = match most {
+                0 => format!("{} can't be determined from {}", count(self.factors, "factor"), count(d, "column")),
+                _ => format!("{} can't be determined from {}; at most {most} can", count(self.factors, "factor"), count(d, "column")),
+            };
             return Err(Error::config("factors", message));
         }
         if !(self.floor > 0.0 && self.floor < 1.0) {

@@ -6,7 +6,7 @@ mod npz;
 mod rows;
 mod stored;
 
-pub(crate) use array::read;
+pub(crate) use array::{columns, read};
 pub(crate) use format::{MAGIC, Number};
-pub(crate) use npz::{MAGIC as ZIP_MAGIC, read as read_npz};
+pub(crate) use npz::{MAGIC as ZIP_MAGIC, with_array};
 pub use rows::{MappedNpy, NpyRows};
