@@ -28,6 +28,7 @@ pub mod rows;
 pub mod selection;
 mod simd;
 pub mod special;
+mod squarem;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};
