@@ -21,9 +21,6 @@ pub(crate) struct Extrapolation {
     v: Vec<f64>,
 }
 
-/// Steps that are tried before the plain one is taken.
-const TRIALS: usize = 3;
-
 impl Extrapolation {
     /// From θ₀, θ₁ and θ₂, in coordinates of comparable size.
     pub(crate) fn new(start: Vec<f64>, first: &[f64], second: &[f64]) -> Self {
@@ -32,13 +29,12 @@ impl Extrapolation {
         Extrapolation { start, r, v }
     }
 
-    /// s and, should it be too long, its square root each time; none if the map does not creep (s ≤ 1).
+    /// s and, should it be too long, the middle between it and the plain step, and √s; none if the map does not creep (s ≤ 1).
     pub(crate) fn lengths(&self) -> impl Iterator<Item = f64> {
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         let longest = norm(&self.r) / norm(&self.v);
-        // ‖v‖ may be rounding alone, and s then any number: only its order of magnitude can be searched
-        let shortened = move |trial: usize| longest.powf(0.5_f64.powi(trial as i32));
-        (0..TRIALS).map(shortened).filter(|s| s.is_finite() && *s > 1.0)
+        // √s, since ‖v‖ may be rounding alone, and s then any number
+        [longest, 0.5 * (1.0 + longest), longest.sqrt()].into_iter().filter(|s| s.is_finite() && *s > 1.0)
     }
 
     /// θ(s).
@@ -61,7 +57,7 @@ mod tests {
         let path = Extrapolation::new(start, &first, &second);
         let lengths: Vec<f64> = path.lengths().collect();
         // differences of numbers near 3 · 0.01² = 3e-4 keep twelve digits
-        assert!((lengths[0] - 100.0).abs() < 1e-8 && lengths.len() == TRIALS);
+        assert!((lengths[0] - 100.0).abs() < 1e-8 && lengths.len() == 3);
         assert!(path.at(lengths[0]).iter().all(|t| (t - 3.0).abs() < 1e-8));
         assert!(path.at(1.0).iter().zip(&second).all(|(a, b)| (a - b).abs() < 1e-14));
     }
