@@ -69,12 +69,10 @@ pub enum ErrorKind {
         /// Name of the column, where the source knows it.
         name: Option<String>,
     },
-    /// A column does not vary and the model needs it to.
-    ConstantColumn {
-        /// Column, from 0.
-        column: usize,
-        /// Name of the column, where the source knows it.
-        name: Option<String>,
+    /// Columns that do not vary, while the model needs every column to.
+    ConstantColumns {
+        /// All of them: column, from 0, and its name, where the source knows it.
+        columns: Vec<(usize, Option<String>)>,
     },
     /// Fewer rows (of weight above zero) than the model needs.
     TooFewRows {
@@ -194,6 +192,21 @@ fn column_label(column: usize, name: &Option<String>) -> String {
     }
 }
 
+/// The labels of several columns, the first ten if they are more.
+fn column_labels(columns: &[(usize, Option<String>)]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = columns.iter().take(SHOWN).map(|(column, name)| column_label(*column, name)).collect::<Vec<_>>().join(", ");
+    if columns.len() > SHOWN {
+        text += &format!(" … ({} in all)", columns.len());
+    }
+    text
+}
+
+/// `1 row`, `2 rows`.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
@@ -219,11 +232,13 @@ impl fmt::Display for Error {
             ErrorKind::MissingColumn { column, name } => {
                 write!(f, "every entry of column {} (from 0) is missing; leave the column out", column_label(*column, name))
             }
-            ErrorKind::ConstantColumn { column, name } => {
-                write!(f, "column {} (from 0) is constant; leave the column out", column_label(*column, name))
-            }
+            ErrorKind::ConstantColumns { columns } => match columns.as_slice() {
+                [(column, name)] => write!(f, "column {} (from 0) is constant; leave the column out", column_label(*column, name)),
+                _ => write!(f, "columns {} (from 0) are constant; leave them out", column_labels(columns)),
+            },
             ErrorKind::TooFewRows { rows, needed, why } => {
-                write!(f, "{rows} rows are too few: {why} needs at least {needed}")
+                let are = if *rows == 1 { "is" } else { "are" };
+                write!(f, "{} {are} too few: {why} needs at least {needed}", count(*rows, "row"))
             }
             ErrorKind::Weight { row, value } => write!(
                 f,

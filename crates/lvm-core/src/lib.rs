@@ -31,6 +31,7 @@ pub mod rows;
 pub mod selection;
 mod simd;
 pub mod special;
+mod squarem;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};

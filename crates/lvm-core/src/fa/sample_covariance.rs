@@ -33,10 +33,15 @@ impl SampleCovariance {
     /// From the moments of a table.
     pub(super) fn of_rows(moments: Moments, data: &dyn RowSource) -> Result<Self> {
         let Moments { weight, mean, covariance, .. } = moments;
-        for (column, (&variance, &mean)) in covariance.diag().iter().zip(&mean).enumerate() {
-            // A column of equal numbers has the variance rounding leaves: (a few ulp of the mean)².
-            if variance.sqrt() <= 4.0 * f64::EPSILON * mean.abs() {
-                return Err(ErrorKind::ConstantColumn { column, name: data.column_name(column) }.into());
+        // A column of equal numbers has the variance rounding leaves: (a few ulp of the mean)².
+        let constant = |column: &usize| covariance[[*column, *column]].sqrt() <= 4.0 * f64::EPSILON * mean[*column].abs();
+        let constants: Vec<usize> = (0..mean.len()).filter(constant).collect();
+        match constants.len() {
+            0 => {}
+            n if n == mean.len() => return Err(ErrorKind::NoVariation.into()),
+            _ => {
+                let columns = constants.into_iter().map(|column| (column, data.column_name(column))).collect();
+                return Err(ErrorKind::ConstantColumns { columns }.into());
             }
         }
         Ok(Self::new(weight, mean, covariance.view()))
@@ -76,8 +81,9 @@ impl SampleCovariance {
                 return Err(crate::Error::config("covariance", message));
             }
         }
-        if let Some((column, _)) = covariance.diag().iter().enumerate().find(|(_, v)| **v <= 0.0) {
-            return Err(ErrorKind::ConstantColumn { column, name: None }.into());
+        let columns: Vec<_> = covariance.diag().iter().enumerate().filter(|(_, v)| **v <= 0.0).map(|(column, _)| (column, None)).collect();
+        if !columns.is_empty() {
+            return Err(ErrorKind::ConstantColumns { columns }.into());
         }
         Ok(Self::new(n, Array1::zeros(d), covariance))
     }
