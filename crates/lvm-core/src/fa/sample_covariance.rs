@@ -3,7 +3,7 @@
 use crate::error::{ErrorKind, Result};
 use crate::moments::Moments;
 use crate::rows::RowSource;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2};
 
 /// S in units in which every variance lies in [1/2, 2).
 ///
@@ -44,7 +44,7 @@ impl SampleCovariance {
                 return Err(ErrorKind::ConstantColumns { columns }.into());
             }
         }
-        Ok(Self::new(weight, mean, covariance.view()))
+        Ok(Self::new(weight, mean, covariance))
     }
 
     /// From a covariance or correlation matrix; the mean is zero.
@@ -85,14 +85,14 @@ impl SampleCovariance {
         if !columns.is_empty() {
             return Err(ErrorKind::ConstantColumns { columns }.into());
         }
-        Ok(Self::new(n, Array1::zeros(d), covariance))
+        Ok(Self::new(n, Array1::zeros(d), covariance.to_owned()))
     }
 
-    fn new(n: f64, mean: Array1<f64>, s: ArrayView2<'_, f64>) -> Self {
-        let unit = s.diag().mapv(power_of_two);
-        let mut c = s.to_owned();
-        c /= &unit.view().insert_axis(Axis(1));
-        c /= &unit;
+    fn new(n: f64, mean: Array1<f64>, mut c: Array2<f64>) -> Self {
+        let unit = c.diag().mapv(power_of_two);
+        for (mut row, own) in c.outer_iter_mut().zip(&unit) {
+            row.zip_mut_with(&unit, |c, other| *c /= own * other);
+        }
         let variance = c.diag().to_owned();
         SampleCovariance { n, mean, unit, c, variance }
     }

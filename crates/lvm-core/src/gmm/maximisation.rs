@@ -9,6 +9,7 @@ use crate::gmm::statistics::{Second, Statistics};
 use crate::linalg;
 use crate::mutant::planted;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// The parameters of a mixture, before they are checked and prepared.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
     let covariances = match &statistics.second {
         Second::Full(second) => {
             let mut out = Array3::zeros((k, d, d));
-            for (k, mut sigma) in out.outer_iter_mut().enumerate() {
+            out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(k, mut sigma)| {
                 if dead.contains(&k) {
                     sigma.diag_mut().assign(floor.reference());
                 } else {
@@ -85,7 +86,7 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
                     sigma.assign(&symmetric(d, |i, j| second[[k, i, j]] / counts[k] - square(i, j)));
                     sigma.diag_mut().mapv_inplace(|v| v + ridge);
                 }
-            }
+            });
             Covariances::Full(out)
         }
         Second::Tied(second) => {

@@ -6,9 +6,13 @@
 
 mod exp;
 mod log;
+mod outer_products;
+mod strips;
 
 pub(crate) use exp::exp_negative;
 pub(crate) use log::log;
+use outer_products::OuterProducts;
+pub(crate) use strips::{Strips, Weighted};
 
 use pulp::{Arch, Simd, WithSimd};
 

@@ -4,6 +4,7 @@ use super::spread::Centres;
 use super::triangle::Triangle;
 use crate::gmm::prepared::Whitening;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// Parameters in the order in which the loops read them.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl Packed {
         let centres: Vec<f64> = means.iter().copied().collect();
         let lower = |a: ArrayView2<'_, f64>| Triangle::new(dim, |i, j| a[[i, j]]);
         let shape = match whitening {
-            Whitening::Full(a) => Shape::Full(a.outer_iter().map(lower).collect()),
+            Whitening::Full(a) => Shape::Full((0..components).into_par_iter().map(|k| lower(a.index_axis(Axis(0), k))).collect()),
             Whitening::Tied(a) => tied(a, means, lower(a.view())),
             Whitening::Diagonal(s) => {
                 let scales: Vec<f64> = s.iter().copied().collect();
