@@ -1,0 +1,3 @@
+//! Integration tests of lvm-vi, one binary.
+
+mod cavi_mixture;
