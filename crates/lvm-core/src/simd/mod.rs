@@ -5,9 +5,11 @@
 //! and plain loops over slices, which the compiler vectorises inside [`run`] (elementwise functions).
 
 mod exp;
+mod exp_digamma;
 mod log;
 
 pub(crate) use exp::exp_negative;
+pub(crate) use exp_digamma::ExpDigamma;
 pub(crate) use log::log;
 
 use pulp::{Arch, Simd, WithSimd};

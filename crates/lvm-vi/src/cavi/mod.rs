@@ -10,5 +10,11 @@
 //! only part of the way, η ← (1 − ρ_t) η + ρ_t η̂_t, to an η̂_t made from a minibatch as if it stood for all rows (Hoffman, Blei, Wang &
 //! Paisley 2013); with all rows and ρ = 1 that is coordinate ascent again.
 
+pub mod bayesian_ppca;
+pub mod documents;
+pub mod gaussian_target;
+pub mod lda;
+pub mod linear_regression;
 pub mod minibatch;
 pub mod mixture;
+pub mod multinomial_mixture;
