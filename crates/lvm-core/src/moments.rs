@@ -233,7 +233,10 @@ pub fn moments(data: &dyn RowSource) -> Result<Moments> {
 }
 
 /// An error that names the first row with a missing entry, for methods that need complete rows.
-pub(crate) fn refuse_missing(data: &dyn RowSource, what: &'static str) -> Result<()> {
+///
+/// # Errors
+/// That error, and those of reading the data.
+pub fn refuse_missing(data: &dyn RowSource, what: &'static str) -> Result<()> {
     if data.missing() == Missing::Refuse {
         return Ok(());
     }

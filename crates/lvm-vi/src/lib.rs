@@ -16,6 +16,7 @@ pub mod deterministic;
 pub mod diagnose;
 pub mod estimator;
 pub mod expectation;
+pub mod cavi;
 pub mod family;
 pub mod local;
 #[cfg(feature = "nuts")]

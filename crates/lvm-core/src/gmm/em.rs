@@ -155,6 +155,18 @@ impl GmmEm {
         Ok(best)
     }
 
+    /// The mixture whose responsibilities restart number `restart` would begin with, for other algorithms that need a start.
+    ///
+    /// # Errors
+    /// See [the type](GmmEm#errors); also for responsibilities as a start, which are no mixture.
+    pub fn starting_mixture(&self, data: &dyn RowSource, seed: u64, restart: u64) -> Result<GaussianMixture> {
+        let columns = self.check(data)?;
+        match self.first_expectation(data, &columns, &Floor::new(&columns, self.floor, self.ridge), seed, restart)? {
+            Expectation { mixture, rule: Rule::Posterior } => Ok(mixture),
+            _ => Err(Error::config("start", "responsibilities are not the start of a mixture")),
+        }
+    }
+
     /// Checks settings and data.
     fn check(&self, data: &dyn RowSource) -> Result<Columns> {
         let range = |field, value: f64| {
@@ -199,10 +211,9 @@ impl GmmEm {
         Ok(columns)
     }
 
-    /// The first state.
-    fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
-        let floor = Floor::new(columns, self.floor, self.ridge);
-        let expectation = match &self.start {
+    /// Where the first responsibilities come from.
+    fn first_expectation(&self, data: &dyn RowSource, columns: &Columns, floor: &Floor, seed: u64, restart: u64) -> Result<Expectation> {
+        Ok(match &self.start {
             Start::Parameters(mixture) | Start::Resume(Fitted { model: mixture, .. }) => {
                 Expectation { mixture: mixture.clone(), rule: Rule::Posterior }
             }
@@ -212,9 +223,15 @@ impl GmmEm {
                 let mixture = start::reference(columns, centres.expect("rows of D numbers").to_owned())?;
                 Expectation { mixture, rule: Rule::Given(given.clone()) }
             }
-            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => start::kmeans(self, data, columns, &floor, seed, restart)?,
-            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
-        };
+            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => start::kmeans(self, data, columns, floor, seed, restart)?,
+            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, floor, seed, restart)?,
+        })
+    }
+
+    /// The first state.
+    fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
+        let floor = Floor::new(columns, self.floor, self.ridge);
+        let expectation = self.first_expectation(data, columns, &floor, seed, restart)?;
         let statistics = expectation.gather(data, self.covariance, None)?;
         let k = self.components;
         let mut state = GmmState {

@@ -19,6 +19,21 @@ impl ComponentPosterior {
         ComponentPosterior { log_probabilities }
     }
 
+    /// The posterior with γ_nk ∝ exp of the scores (N, K) of each row.
+    ///
+    /// # Errors
+    /// If a row has no finite score, or one that is NaN or +∞.
+    pub fn from_log_scores(mut scores: Array2<f64>) -> Result<Self> {
+        for (n, mut row) in scores.rows_mut().into_iter().enumerate() {
+            let log_sum = log_sum_exp(row.view());
+            if !log_sum.is_finite() {
+                return Err(Error::config("scores", format!("those of row {n} (from 0) do not have a finite sum")));
+            }
+            row.mapv_inplace(|a| a - log_sum);
+        }
+        Ok(ComponentPosterior { log_probabilities: scores })
+    }
+
     /// log γ_nk (N, K).
     pub fn log_probabilities(&self) -> &Array2<f64> {
         &self.log_probabilities

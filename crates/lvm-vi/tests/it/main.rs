@@ -4,3 +4,4 @@ mod diagnose;
 mod exact;
 mod local;
 mod reference;
+mod cavi_mixture;

@@ -14,7 +14,7 @@ pub(crate) struct Packed {
     /// μ_k (K, D), the centres of the moments.
     pub(super) centres: Vec<f64>,
     /// log π_k − ½ (D log 2π + log det Σ_k) (K).
-    pub(super) log_scale: Vec<f64>,
+    pub(crate) log_scale: Vec<f64>,
     /// −½, for spherical covariances −½ / σ_k² (K).
     pub(super) factor: Vec<f64>,
     /// Responsibilities below this are taken for 0 (K).
