@@ -12,6 +12,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod bound;
+pub mod check;
 pub mod estimator;
 pub mod family;
 pub mod target;

@@ -1,0 +1,8 @@
+//! Integration tests of lvm-vi, one binary.
+
+mod bounds;
+mod estimators;
+mod families;
+mod gradient_check;
+mod refusals;
+mod targets;
