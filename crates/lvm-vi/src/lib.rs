@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod bijection;
 pub mod bound;
 pub mod check;
 pub mod estimator;

@@ -1,5 +1,6 @@
 //! Integration tests of lvm-vi, one binary.
 
+mod bijections;
 mod bounds;
 mod estimators;
 mod families;
