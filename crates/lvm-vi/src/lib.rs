@@ -11,9 +11,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod bijection;
 pub mod bound;
 pub mod deterministic;
 pub mod diagnose;
+pub mod check;
 pub mod estimator;
 pub mod expectation;
 pub mod cavi;
