@@ -13,12 +13,12 @@
 
 pub mod bijection;
 pub mod bound;
+pub mod cavi;
+pub mod check;
 pub mod deterministic;
 pub mod diagnose;
-pub mod check;
 pub mod estimator;
 pub mod expectation;
-pub mod cavi;
 pub mod family;
 pub mod local;
 #[cfg(feature = "nuts")]

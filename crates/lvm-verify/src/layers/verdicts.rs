@@ -63,7 +63,13 @@ impl Truth {
 }
 
 /// A q and its verdict beside the truth.
-fn judged<F: Family, M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, q: &F, model: &M, truth: &Truth) -> Result<Diagnosis, Problem> {
+fn judged<F: Family, M: LogDensityGrad + ?Sized>(
+    g: &mut Group<'_>,
+    name: &str,
+    q: &F,
+    model: &M,
+    truth: &Truth,
+) -> Result<Diagnosis, Problem> {
     let found = Diagnose::default().run(q, model, g.seed(0))?;
     let (mean, sd) = truth.errors(q);
     let good = mean <= MEAN_MARGIN && sd <= SCALE_MARGIN;

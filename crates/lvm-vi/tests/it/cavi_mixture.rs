@@ -486,7 +486,7 @@ fn refusals() {
     assert!(matches!(error(base.clone(), &Array2::<f64>::ones((9, 2))).kind(), ErrorKind::NoVariation));
     let mut constant = x.clone();
     constant.column_mut(1).fill(4.0);
-    assert!(matches!(error(base.clone(), &constant).kind(), ErrorKind::ConstantColumn { column: 1, .. }));
+    assert!(matches!(error(base.clone(), &constant).kind(), ErrorKind::ConstantColumns { columns } if columns == &[(1, None)]));
     assert!(matches!(error(base.clone(), &Array2::<f64>::zeros((0, 2))).kind(), ErrorKind::Empty));
     assert!(matches!(error(base.clone(), &x.select(Axis(0), &[0])).kind(), ErrorKind::NoVariation | ErrorKind::TooFewRows { .. }));
     for batch in [0, 21] {

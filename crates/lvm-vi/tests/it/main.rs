@@ -1,14 +1,14 @@
 //! Integration tests of lvm-vi, one binary.
 
-mod diagnose;
-mod exact;
-mod local;
-mod reference;
-mod cavi_mixture;
 mod bijections;
 mod bounds;
+mod cavi_mixture;
+mod diagnose;
 mod estimators;
+mod exact;
 mod families;
 mod gradient_check;
+mod local;
+mod reference;
 mod refusals;
 mod targets;

@@ -8,8 +8,8 @@ mod recombination;
 #[cfg(test)]
 mod tests;
 
-use crate::case::{Case, CaseError};
 use super::verdicts;
+use crate::case::{Case, CaseError};
 use crate::check::{Layer, Tolerance};
 use crate::posterior::{Posterior, recognise};
 use crate::suite::{Problem, Suite};

@@ -160,8 +160,6 @@ fn varies(data: &dyn RowSource, variances: &Array1<f64>, needed: bool) -> Result
     if variances.iter().all(constant) {
         return Err(ErrorKind::NoVariation.into());
     }
-    match variances.iter().position(constant) {
-        Some(column) => Err(ErrorKind::ConstantColumn { column, name: data.column_name(column) }.into()),
-        None => Ok(()),
-    }
+    let columns: Vec<_> = (0..variances.len()).filter(|&j| constant(&variances[j])).map(|j| (j, data.column_name(j))).collect();
+    if columns.is_empty() { Ok(()) } else { Err(ErrorKind::ConstantColumns { columns }.into()) }
 }
