@@ -76,12 +76,21 @@ impl<'a> Block<'a> {
 
 /// A run of consecutive rows, stored row by row.
 pub(crate) struct RowBlock<'a> {
+    start: usize,
+    numbers: Option<&'a [usize]>,
     /// The rows, one after the other.
     pub(crate) x: &'a [f64],
     /// Rows in this block.
     pub(crate) rows: usize,
     /// Row weights, all above zero, if the source has weights.
     pub(crate) weights: Option<&'a [f64]>,
+}
+
+impl RowBlock<'_> {
+    /// The number in the source of row `i` of the block.
+    pub(crate) fn row_number(&self, i: usize) -> usize {
+        self.numbers.map_or(self.start + i, |n| n[i])
+    }
 }
 
 /// How a pass is cut up.
@@ -157,7 +166,7 @@ impl<'d> Reader<'d> {
         let numbers = (kept < rows).then_some(&self.numbers[..]);
         let x = &self.x[..kept * cols];
         check_cells(self.data, x, (kept, cols), (cols, 1), |i| numbers.map_or(start + i, |n| n[i]))?;
-        Ok(RowBlock { x, rows: kept, weights: self.weights.map(|_| &self.w[..]) })
+        Ok(RowBlock { start, numbers, x, rows: kept, weights: self.weights.map(|_| &self.w[..]) })
     }
 
     /// Weights and numbers of the rows of weight above zero, if the source has weights; how many rows there are.

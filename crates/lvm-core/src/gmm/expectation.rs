@@ -7,8 +7,8 @@ use crate::gmm::missing;
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::{argmax, normalise};
 use crate::gmm::statistics::Statistics;
-use crate::rows::RowSource;
-use crate::sweep::{Block, sweep};
+use crate::rows::{Missing, RowSource};
+use crate::sweep::{Block, RowBlock, sweep, sweep_by_row};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// The rule by which a row is shared out between the components of a mixture.
@@ -40,18 +40,18 @@ impl Expectation {
         let (k, d) = self.mixture.means().dim();
         let plain = centres.is_none() && matches!(self.rule, Rule::Posterior) && self.mixture.covariance_type() == covariance;
         let about = centres.unwrap_or(self.mixture.means().view());
-        let sums = sweep(
-            data,
-            kernel::plan(covariance, k, d),
-            || Accumulator::new(covariance, k, d),
-            |accumulator, block| {
-                if plain && !block.has_missing() {
-                    kernel::accumulate(self.mixture.prepared(), block, accumulator)
-                } else {
-                    self.add(block, about, accumulator)
-                }
-            },
-        )?;
+        let new = || Accumulator::new(covariance, k, d);
+        if plain && data.missing() == Missing::Refuse && kernel::wants_rows(covariance, d) {
+            let add = |sums: &mut Accumulator, block: &RowBlock<'_>| kernel::accumulate_rows(self.mixture.prepared(), block, sums);
+            return Ok(sweep_by_row(data, kernel::plan(covariance, k, d), new, add)?.finish(self.mixture.prepared()));
+        }
+        let sums = sweep(data, kernel::plan(covariance, k, d), new, |accumulator, block| {
+            if plain && !block.has_missing() {
+                kernel::accumulate(self.mixture.prepared(), block, accumulator)
+            } else {
+                self.add(block, about, accumulator)
+            }
+        })?;
         Ok(sums.finish(self.mixture.prepared()))
     }
 

@@ -115,7 +115,7 @@ pub(crate) fn log_sum_exp(row: ArrayView1<'_, f64>) -> f64 {
 pub(crate) fn normalise_log(mut row: ArrayViewMut1<'_, f64>, block: &Block<'_>, i: usize) -> Result<f64> {
     let log_p = log_sum_exp(row.view());
     if !log_p.is_finite() {
-        return Err(overflow(block, i));
+        return Err(overflow(block.row_number(i), (0..block.n_cols()).map(|j| block.column(j)[i])));
     }
     row.mapv_inplace(|a| a - log_p);
     Ok(log_p)
@@ -132,8 +132,8 @@ pub(crate) fn normalise(log: &mut Array2<f64>, block: &Block<'_>) -> Result<Vec<
 }
 
 /// The row is so far from every component that the squared distance overflows.
-pub(crate) fn overflow(block: &Block<'_>, i: usize) -> Error {
-    let size = |j: &usize| block.column(*j)[i].abs();
-    let column = (0..block.n_cols()).filter(|j| !size(j).is_nan()).max_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or(0);
-    ErrorKind::TooLarge { row: block.row_number(i), column, value: block.column(column)[i] }.into()
+pub(crate) fn overflow(row: usize, cells: impl Iterator<Item = f64>) -> Error {
+    let present = cells.enumerate().filter(|(_, v)| !v.is_nan());
+    let (column, value) = present.max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs())).unwrap_or((0, f64::NAN));
+    ErrorKind::TooLarge { row, column, value }.into()
 }

@@ -6,7 +6,7 @@ use super::packed::{Packed, Shape};
 use super::responsibilities::Responsibilities;
 use super::shared::Deviations;
 use super::spread::{Moments, Second as MomentSums, SquaredDistances};
-use super::tiles::{TILE, Tiles};
+use super::tiles::{Cells, TILE, Tiles, by_row};
 use super::triangle::{Keep, Whiten};
 use crate::simd::{self, LANES, Scratch, Strips, Weighted};
 
@@ -42,6 +42,7 @@ pub(super) struct Workspace {
     counts: Scratch,
     rows: Vec<u32>,
     kept: Vec<f64>,
+    by_row: Vec<f64>,
     strips: Strips,
 }
 
@@ -54,9 +55,9 @@ fn add_lanes(out: &mut [f64], lanes: &[f64]) {
 
 impl Workspace {
     /// Squared distances ‖A_k (x_n − μ_k)‖², for spherical covariances ‖x_n − μ_k‖², of a block, tile after tile of (K, 64), in `gamma`.
-    pub(super) fn distances(&mut self, packed: &Packed, columns: &[f64], rows: usize, weights: Option<&[f64]>) {
+    pub(super) fn distances(&mut self, packed: &Packed, cells: Cells<'_>, rows: usize, weights: Option<&[f64]>) {
         let (k, d) = (packed.components, packed.dim);
-        self.tiles.load(columns, rows, d, weights);
+        self.tiles.load(cells, rows, d, weights);
         self.gamma.resize(self.tiles.len() * k * TILE);
         self.centred.resize(d * TILE);
         let (centred, gamma) = (self.centred.get_mut(), self.gamma.get_mut());
@@ -104,16 +105,16 @@ impl Workspace {
     pub(super) fn accumulate(
         &mut self,
         packed: &Packed,
-        columns: &[f64],
+        cells: Cells<'_>,
         rows: usize,
         weights: Option<&[f64]>,
         sums: Sums<'_>,
     ) -> Result<(), usize> {
-        self.distances(packed, columns, rows, weights);
+        self.distances(packed, cells, rows, weights);
         self.normalise(packed, rows, sums.counts, sums.log_likelihood)?;
         *sums.weight += self.tiles.weights().iter().sum::<f64>();
         match &packed.shape {
-            Shape::Full(_) if packed.dim > LANEWISE => self.full_wide(packed, (columns, rows), sums.first, sums.second),
+            Shape::Full(_) if packed.dim > LANEWISE => self.full_wide(packed, (cells, rows), sums.first, sums.second),
             Shape::Full(_) => self.full(packed, sums.first, sums.second),
             Shape::Tied { .. } | Shape::TiedFar(_) => self.tied(packed, sums.first, sums.second, sums.overlaps),
             Shape::Diagonal(_) | Shape::Spherical(_) => self.spread(packed, sums.first, sums.second),
@@ -182,9 +183,15 @@ impl Workspace {
     }
 
     /// The same for many columns, row by row: a row without responsibility costs nothing.
-    fn full_wide(&mut self, packed: &Packed, (columns, rows): (&[f64], usize), first: &mut [f64], second: &mut [f64]) {
+    fn full_wide(&mut self, packed: &Packed, (cells, rows): (Cells<'_>, usize), first: &mut [f64], second: &mut [f64]) {
         let (k, d) = (packed.components, packed.dim);
-        self.tiles.load_rows(columns, rows);
+        let x = match cells {
+            Cells::ByRow(x) => x,
+            Cells::ByColumn(columns) => {
+                by_row(columns, rows, d, &mut self.by_row);
+                &self.by_row
+            }
+        };
         self.roots.resize(self.tiles.len() * TILE);
         for component in 0..k {
             let roots = self.roots.get_mut();
@@ -195,7 +202,7 @@ impl Workspace {
             self.kept.extend(roots.iter().filter(|r| **r > 0.0));
             let centre = &packed.centres[component * d..(component + 1) * d];
             let matrix = &mut second[component * d * d..(component + 1) * d * d];
-            let rows = Weighted { x: self.tiles.by_row(), rows: &self.rows, roots: &self.kept, centre };
+            let rows = Weighted { x, rows: &self.rows, roots: &self.kept, centre };
             self.strips.add(rows, &mut first[component * d..(component + 1) * d], matrix);
             self.strips.flush(matrix);
         }

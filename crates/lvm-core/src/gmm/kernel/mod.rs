@@ -22,9 +22,11 @@ use crate::gmm::covariance::CovarianceType;
 use crate::gmm::posterior::overflow;
 use crate::gmm::prepared::Prepared;
 use crate::gmm::statistics::{Second, Statistics};
-use crate::sweep::{Block, Merge, Plan};
+use crate::sweep::{Block, Merge, Plan, RowBlock};
 use engine::{Sums, Workspace, add_between};
+use gram::LANEWISE;
 use ndarray::ArrayViewMut2;
+use tiles::Cells;
 
 /// Statistics with the scratch space of one leaf.
 pub(crate) struct Accumulator {
@@ -71,7 +73,7 @@ pub(crate) fn plan(covariance: CovarianceType, k: usize, d: usize) -> Plan {
 /// log π_k + log N(x_n; μ_k, Σ_k) of a block of complete rows (B, K).
 pub(crate) fn log_densities(prepared: &Prepared, block: &Block<'_>, mut out: ArrayViewMut2<'_, f64>) {
     let mut workspace = Workspace::default();
-    workspace.distances(&prepared.packed, block.columns(), block.n_rows(), None);
+    workspace.distances(&prepared.packed, Cells::ByColumn(block.columns()), block.n_rows(), None);
     for (n, mut row) in out.rows_mut().into_iter().enumerate() {
         for (component, v) in row.iter_mut().enumerate() {
             *v = workspace.log_density(&prepared.packed, component, n);
@@ -81,6 +83,30 @@ pub(crate) fn log_densities(prepared: &Prepared, block: &Block<'_>, mut out: Arr
 
 /// E-step of a block of complete rows, added to the sums; centres are the means.
 pub(crate) fn accumulate(prepared: &Prepared, block: &Block<'_>, accumulator: &mut Accumulator) -> Result<()> {
+    add(prepared, Cells::ByColumn(block.columns()), block.n_rows(), block.weights(), accumulator)
+        .map_err(|i| overflow(block.row_number(i), (0..block.n_cols()).map(|j| block.column(j)[i])))
+}
+
+/// Whether [`accumulate_rows`] does without a transposition that [`accumulate`] needs.
+pub(crate) fn wants_rows(covariance: CovarianceType, d: usize) -> bool {
+    covariance == CovarianceType::Full && d > LANEWISE
+}
+
+/// As [`accumulate`], to the last bit, from rows.
+pub(crate) fn accumulate_rows(prepared: &Prepared, block: &RowBlock<'_>, accumulator: &mut Accumulator) -> Result<()> {
+    let d = prepared.dim();
+    add(prepared, Cells::ByRow(block.x), block.rows, block.weights, accumulator)
+        .map_err(|i| overflow(block.row_number(i), block.x[i * d..(i + 1) * d].iter().copied()))
+}
+
+/// E-step of `rows` rows; `Err(i)` if row i is too far from everything.
+fn add(
+    prepared: &Prepared,
+    cells: Cells<'_>,
+    rows: usize,
+    weights: Option<&[f64]>,
+    accumulator: &mut Accumulator,
+) -> std::result::Result<(), usize> {
     let statistics = &mut accumulator.statistics;
     let second = match &mut statistics.second {
         Second::Full(s) => s.as_slice_mut(),
@@ -96,10 +122,7 @@ pub(crate) fn accumulate(prepared: &Prepared, block: &Block<'_>, accumulator: &m
         second: second.expect("row-major"),
         overlaps: &mut accumulator.overlaps,
     };
-    accumulator
-        .workspace
-        .accumulate(&prepared.packed, block.columns(), block.n_rows(), block.weights(), sums)
-        .map_err(|row| overflow(block, row))
+    accumulator.workspace.accumulate(&prepared.packed, cells, rows, weights, sums)
 }
 
 /// Adds Σ w log p and Σ w.

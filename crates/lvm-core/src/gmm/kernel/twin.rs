@@ -1,12 +1,12 @@
 //! The kernels against loops that follow the formulas.
 
-use super::{Accumulator, accumulate, log_densities};
+use super::{Accumulator, accumulate, accumulate_rows, log_densities};
 use crate::gmm::covariance::{CovarianceType, Covariances};
 use crate::gmm::prepared::Prepared;
 use crate::gmm::statistics::{Second, Statistics};
 use crate::random::{Purpose, stream};
 use crate::rows::Rows;
-use crate::sweep::{Plan, map_rows, sweep};
+use crate::sweep::{Plan, map_rows, sweep, sweep_by_row};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -193,6 +193,20 @@ fn many_columns_take_the_other_paths() {
         for d in [63, 64, 65, 80, 81, 100] {
             check(&case(d as u64, covariance, (300, d, 3), d % 2 == 0, 0.2), covariance, 256, 1e-12);
         }
+    }
+}
+
+#[test]
+fn rows_and_columns_give_the_same_bits() {
+    for (n, d) in [(1, 65), (70, 72), (300, 100)] {
+        let case = case(n as u64, CovarianceType::Full, (n, d, 3), true, 0.2);
+        let (prepared, plan) = (case.prepared(), Plan { block_rows: 128, leaves: 4 });
+        let new = || Accumulator::new(CovarianceType::Full, 3, d);
+        let weights = Array1::from_shape_fn(n, |i| 0.5 + (i % 3) as f64);
+        let rows = Rows::new(&case.x).weighted(weights.view()).unwrap();
+        let by_column = sweep(&rows, plan, new, |a, block| accumulate(&prepared, block, a)).unwrap().finish(&prepared);
+        let by_row = sweep_by_row(&rows, plan, new, |a, block| accumulate_rows(&prepared, block, a)).unwrap().finish(&prepared);
+        assert_eq!(by_column, by_row, "{n} {d}");
     }
 }
 
