@@ -69,8 +69,9 @@ fn source(file: &Path, findings: &mut Vec<String>) -> Outcome {
 /// Whether the module above declares this file under `#[cfg(test)]`.
 fn for_tests_only(file: &Path) -> bool {
     let (Some(folder), Some(name)) = (file.parent(), file.file_stem().and_then(|n| n.to_str())) else { return false };
-    let parents = ["mod.rs", "lib.rs", "main.rs"].map(|parent| folder.join(parent));
-    parents.iter().filter_map(|p| fs::read_to_string(p).ok()).any(|t| t.contains(&format!("#[cfg(test)]\nmod {name};")))
+    let beside = ["mod.rs", "lib.rs", "main.rs"].map(|parent| folder.join(parent));
+    let parents = beside.into_iter().chain([folder.with_extension("rs")]);
+    parents.filter_map(|p| fs::read_to_string(p).ok()).any(|t| t.contains(&format!("#[cfg(test)]\nmod {name};")))
 }
 
 /// Relative links of a page must lead somewhere.

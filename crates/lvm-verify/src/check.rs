@@ -255,7 +255,7 @@ pub fn show(v: f64) -> String {
 }
 
 /// A number as JSON has it, and "inf", "-inf", "nan" for what JSON has not.
-fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     match *v {
         v if v.is_finite() => serializer.serialize_f64(v),
         v if v.is_nan() => serializer.serialize_str("nan"),

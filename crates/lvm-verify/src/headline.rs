@@ -6,7 +6,7 @@
 //! ELBO(q*)  −  ELBO(q)       optimiser gap: a bug or a run that was stopped early
 //! ```
 
-use crate::check::{Source, Tolerance};
+use crate::check::{Source, Tolerance, number};
 use crate::stochastic::{Estimate, detectable_bias};
 use crate::suite::Group;
 use serde::Serialize;
@@ -15,14 +15,18 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figure {
     /// The number.
+    #[serde(serialize_with = "number")]
     pub value: f64,
     /// Where it comes from.
     pub source: Source,
     /// What it may be off by, beyond noise: rounding or quadrature.
+    #[serde(serialize_with = "number")]
     pub tolerance: f64,
     /// Standard error; 0 for what is not estimated from draws.
+    #[serde(serialize_with = "number")]
     pub standard_error: f64,
     /// The smallest bias that would be found, with a miss rate below 1e-6.
+    #[serde(serialize_with = "number")]
     pub detectable_bias: f64,
 }
 

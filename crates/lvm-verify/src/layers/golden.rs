@@ -221,6 +221,9 @@ fn factors(subject: &dyn Subject, put: &mut Put<'_>) -> Outcome {
     Ok(())
 }
 
+/// A special function.
+type Function = fn(f64) -> f64;
+
 /// What the models are made of.
 fn kernels(subject: &dyn Subject, put: &mut Put<'_>) -> Outcome {
     let mut rng = stream(7, Purpose::Start, 3);
@@ -230,7 +233,7 @@ fn kernels(subject: &dyn Subject, put: &mut Put<'_>) -> Outcome {
     let bytes = subject.encode(&model.into(), &header)?;
     put("a model file", Portable::Exactly, bytes.into_iter().map(f64::from).collect());
     let grid: Vec<f64> = (1..200).map(|i| 0.05 * f64::from(i)).collect();
-    let functions: [(&str, fn(f64) -> f64); 6] = [
+    let functions: [(&str, Function); 6] = [
         ("lgamma", special::lgamma),
         ("digamma", special::digamma),
         ("trigamma", special::trigamma),

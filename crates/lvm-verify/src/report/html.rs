@@ -28,6 +28,7 @@ pub fn page(report: &Report) -> String {
         escape(&verdict),
     );
     summary_table(&mut out, report, &total);
+    out.push_str(&super::headlines::html(&report.headlines));
     out.push_str("<h2>Pictures</h2><div class=\"plots\">");
     for figure in plots::figures(report) {
         let _ = write!(
@@ -118,7 +119,11 @@ fn check_row(out: &mut String, c: &Check) {
     let class = verdict.split(' ').next().unwrap_or("");
     let mut reason = escape(&c.reason);
     if let Some(s) = c.stochastic {
-        let _ = write!(reason, "<br>SE {:.2e}, smallest detectable bias {:.2e}, {} draws", s.standard_error, s.detectable_bias, s.draws);
+        let _ = write!(
+            reason,
+            "<br>SE {:.2e}, smallest detectable bias {:.2e}, {} draws in {} looks",
+            s.standard_error, s.detectable_bias, s.draws, s.looks
+        );
     }
     if let Some(note) = &c.note {
         let _ = write!(reason, "<br><b>{}</b>", escape(note));

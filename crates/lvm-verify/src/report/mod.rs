@@ -9,8 +9,10 @@ use serde::Serialize;
 
 pub mod chart;
 pub mod exhibit;
+pub mod headlines;
 pub mod html;
 pub mod plots;
+pub mod posteriors;
 pub mod table;
 
 /// A whole run.

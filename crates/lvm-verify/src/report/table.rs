@@ -1,6 +1,6 @@
 //! The report as a table of fixed-width columns, with a summary of one screen at the end.
 
-use super::{LayerSummary, Report};
+use super::{LayerSummary, Report, headlines};
 use crate::check::{Check, Layer, Verdict};
 use std::fmt::Write as _;
 
@@ -62,8 +62,11 @@ pub fn row(c: &Check, colour: Colour) -> String {
         c.seconds
     );
     if let Some(s) = c.stochastic {
-        let _ =
-            write!(line, "\n         SE {:.2e}, smallest detectable bias {:.2e}, {} draws", s.standard_error, s.detectable_bias, s.draws);
+        let _ = write!(
+            line,
+            "\n         SE {:.2e}, smallest detectable bias {:.2e}, {} draws in {} looks",
+            s.standard_error, s.detectable_bias, s.draws, s.looks
+        );
     }
     if let Some(note) = &c.note {
         let _ = write!(line, "\n         {note}");
@@ -87,7 +90,7 @@ pub fn full(report: &Report, colour: Colour) -> String {
             let _ = writeln!(out, "{}", row(c, colour));
         }
     }
-    out + &summary(report, colour)
+    out + &headlines::table(&report.headlines) + &summary(report, colour)
 }
 
 /// One screen: counts by layer, what was not run and how to enable it, kinds not supported, failures, the verdict.
@@ -118,6 +121,18 @@ pub fn summary(report: &Report, colour: Colour) -> String {
             let shown = cut(&cases.join(", "), 110);
             let _ = writeln!(out, "  {} x {}\n      {shown}", cases.len(), colour.paint(verdict, note));
         }
+    }
+    if report.comparisons > 0 {
+        let (b, n) = (report.error_budget, report.comparisons);
+        let _ = writeln!(
+            out,
+            "\n{n} stochastic comparisons of at most {}, each at alpha = {:.0e} (z = {:.2}): false alarms of the whole run below {:.0e}; seed {}",
+            b.comparisons,
+            b.alpha(),
+            b.z(),
+            b.family,
+            report.seed
+        );
     }
     let failures: Vec<&Check> = report.failures().collect();
     if !failures.is_empty() {
