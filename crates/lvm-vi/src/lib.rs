@@ -11,8 +11,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod bijection;
 pub mod bound;
 pub mod deterministic;
+pub mod check;
 pub mod estimator;
 pub mod expectation;
 pub mod family;

@@ -16,7 +16,7 @@ mod score_function;
 mod sticking_the_landing;
 
 pub(crate) use draw::{Tally, check_dimension, check_positive, next_value};
-pub use moments::{Moments, moments};
+pub use moments::{Moments, moments, moments_of};
 pub use score_function::score_function;
 
 use crate::family::Family;

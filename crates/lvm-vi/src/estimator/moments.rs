@@ -1,11 +1,12 @@
 //! The mean and the variance of an estimator of the gradient at a fixed q.
 
-use super::{Gradient, Memory};
+use super::{Drawn, Gradient, Memory};
 use crate::family::Family;
 use crate::target::LogDensityGrad;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::{Error, Result};
 use ndarray::Array1;
+use rand::Rng;
 use rayon::prelude::*;
 
 /// Mean and variance of the coordinates of a gradient estimate, over independent repetitions.
@@ -38,8 +39,7 @@ impl Moments {
     }
 }
 
-/// Mean and variance of `estimator` with `draws` draws, from `repeats` independent repetitions. The running mean of a control variate goes
-/// on through blocks of 256 repetitions.
+/// Mean and variance of `estimator` with `draws` draws, from `repeats` independent repetitions.
 ///
 /// # Errors
 /// If `repeats` is below 2, and as [`Gradient::estimate`].
@@ -51,6 +51,18 @@ pub fn moments<F: Family, T: LogDensityGrad + ?Sized>(
     repeats: usize,
     seed: u64,
 ) -> Result<Moments> {
+    moments_of(q.parameters().len(), repeats, seed, |memory, rng, gradient| estimator.estimate(q, target, draws, memory, rng, gradient))
+}
+
+/// Mean and variance of any estimator of a gradient of `parameters` entries, which writes over the buffer it is given. What it remembers
+/// goes on through blocks of 256 repetitions.
+///
+/// # Errors
+/// If `repeats` is below 2, and those of `estimate`.
+pub fn moments_of<E>(parameters: usize, repeats: usize, seed: u64, estimate: E) -> Result<Moments>
+where
+    E: Fn(&mut Memory, &mut dyn Rng, &mut [f64]) -> Result<Drawn> + Sync,
+{
     const BLOCK: usize = 256;
     if repeats < 2 {
         return Err(Error::config("repeats", format!("{repeats} is too few for a variance; at least 2 are needed")));
@@ -59,17 +71,17 @@ pub fn moments<F: Family, T: LogDensityGrad + ?Sized>(
         .into_par_iter()
         .map(|b| {
             let mut rng = stream(seed, Purpose::Diagnosis, b as u64);
-            let (mut memory, mut block) = (Memory::default(), Welford::new(q.parameters().len()));
-            let mut gradient = vec![0.0; q.parameters().len()];
+            let (mut memory, mut block) = (Memory::default(), Welford::new(parameters));
+            let mut gradient = vec![0.0; parameters];
             for _ in b * BLOCK..repeats.min((b + 1) * BLOCK) {
-                let drawn = estimator.estimate(q, target, draws, &mut memory, &mut rng, &mut gradient)?;
+                let drawn = estimate(&mut memory, &mut rng, &mut gradient)?;
                 block.push(&gradient);
                 block.skipped += drawn.skipped;
             }
             Ok(block)
         })
         .collect::<Result<_>>()?;
-    let whole = blocks.into_iter().fold(Welford::new(q.parameters().len()), Welford::merge);
+    let whole = blocks.into_iter().fold(Welford::new(parameters), Welford::merge);
     let variance = whole.scatter / (repeats - 1) as f64;
     Ok(Moments { mean: whole.mean, variance, repeats, skipped: whole.skipped })
 }

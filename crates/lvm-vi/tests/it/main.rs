@@ -2,3 +2,10 @@
 
 mod exact;
 mod reference;
+mod bijections;
+mod bounds;
+mod estimators;
+mod families;
+mod gradient_check;
+mod refusals;
+mod targets;
