@@ -13,8 +13,8 @@
 
 pub mod bijection;
 pub mod bound;
-pub mod deterministic;
 pub mod check;
+pub mod deterministic;
 pub mod estimator;
 pub mod expectation;
 pub mod family;

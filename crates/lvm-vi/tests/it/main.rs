@@ -1,11 +1,11 @@
 //! Integration tests of lvm-vi, one binary.
 
-mod exact;
-mod reference;
 mod bijections;
 mod bounds;
 mod estimators;
+mod exact;
 mod families;
 mod gradient_check;
+mod reference;
 mod refusals;
 mod targets;
