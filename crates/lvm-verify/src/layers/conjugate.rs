@@ -5,6 +5,9 @@ use crate::check::{Source, Tolerance};
 use crate::suite::{Group, Outcome};
 use lvm_core::conjugate::{BetaBernoulli, DirichletCategorical, GammaPoisson, NormalGamma, NormalMean};
 use lvm_core::dist::{Beta, Dirichlet, Gamma, Normal, Univariate};
+use lvm_core::special::lbeta;
+use lvm_vi::deterministic::FixedPoint;
+use lvm_vi::expectation::{Affine, LogJoint, Softplus};
 use ndarray::Array1;
 
 /// C7, kind `conjugate`.
@@ -83,12 +86,18 @@ fn beta_bernoulli(g: &mut Group<'_>, c: &Node<'_>) -> Outcome {
             g.scalar(format!("beta: quantile {p}"), Source::E, posterior.quantile(at), truth.number()?, &closed_form());
         }
     }
-    if c.find("gaussian_vi_on_logit").is_some() {
-        g.not_run(
-            "beta: Gaussian variational optimum on the logit scale",
-            "this version has no variational inference",
-            "wait for the crate lvm-vi",
-        );
+    if let Some(vi) = c.find("gaussian_vi_on_logit") {
+        // log p(y, x) over x = logit p: a′ log p + b′ log(1 − p) − log B(a, b), the Jacobian p (1 − p) in it
+        let (a, b) = (posterior.a(), posterior.b());
+        let mut target = LogJoint::new(1)?;
+        target.affine(Affine::variable(0) * a - lbeta(c.get("prior.a")?.number()?, c.get("prior.b")?.number()?))?;
+        target.univariate(Softplus, [(-(a + b), Affine::variable(0))])?;
+        let q = FixedPoint::default().fit(&target)?.model;
+        field(g, "beta: Gaussian optimum on the logit scale, mean", q.mean[0], &vi, "mean")?;
+        field(g, "beta: Gaussian optimum on the logit scale, sd", q.standard_deviations()[0], &vi, "sd")?;
+        let constant = vi.get("elbo")?.number()? + vi.get("kl_to_posterior")?.number()? - c.get("log_evidence")?.number()?;
+        g.bounded("beta: the file's ELBO and KL make its evidence", Source::I, constant, &divergence(q.elbo));
+        field(g, "beta: its ELBO", q.elbo, &vi, "elbo")?;
     }
     Ok(())
 }

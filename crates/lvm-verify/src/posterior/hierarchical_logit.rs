@@ -21,6 +21,8 @@ pub struct HierarchicalLogit {
     pub mu: Prior,
     /// Prior of τ.
     pub tau: Prior,
+    /// log C(m_j, y_j) (J).
+    choose: Array1<f64>,
 }
 
 const EFFECTS: Parametrisation = Parametrisation::NonCentred;
@@ -36,7 +38,8 @@ impl HierarchicalLogit {
         let priors = Statement::priors(&s.without(&["y_j", "z_j"]), hyper)?;
         let named = effects.iter().enumerate().all(|(j, n)| *n == format!("z{}", j + 1)) && hyper == ["mu", "tau"];
         let agrees = named && effects.len() == y.len() && trials.len() == y.len() && is_on_line(&priors[0]) && is_of_scale(&priors[1]);
-        agrees.then_some(HierarchicalLogit { y, trials, mu: priors[0], tau: priors[1] })
+        let choose = y.iter().zip(&trials).map(|(y, m)| lgamma(m + 1.0) - lgamma(y + 1.0) - lgamma(m - y + 1.0)).collect();
+        agrees.then_some(HierarchicalLogit { y, trials, mu: priors[0], tau: priors[1], choose })
     }
 }
 
@@ -44,8 +47,7 @@ impl HierarchicalLogit {
     /// log Binomial(y_j; m_j, σ(θ)) = log C(m, y) + y θ − m log(1 + e^θ), and its derivative by θ.
     fn group(&self, j: usize, theta: f64) -> (f64, f64) {
         let (y, m) = (self.y[j], self.trials[j]);
-        let choose = lgamma(m + 1.0) - lgamma(y + 1.0) - lgamma(m - y + 1.0);
-        (choose + y * theta - m * softplus(theta), y - m * sigmoid(theta))
+        (self.choose[j] + y * theta - m * softplus(theta), y - m * sigmoid(theta))
     }
 }
 

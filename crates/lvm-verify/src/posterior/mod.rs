@@ -149,17 +149,4 @@ pub fn recognise(case: &Case) -> Result<Option<Box<dyn Posterior>>, CaseError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tables::reference_folder;
-
-    #[test]
-    fn every_shipped_posterior_is_recognised() {
-        let all = crate::case::folder(&reference_folder()).unwrap();
-        for case in all.into_iter().map(|(_, c)| c.unwrap()).filter(|c| c.kind == "posterior") {
-            let model = recognise(&case).unwrap_or_else(|e| panic!("{e}"));
-            let model = model.unwrap_or_else(|| panic!("{} is not recognised", case.id));
-            assert_eq!(model.dim(), case.get("model.parameters").unwrap().list().unwrap().len(), "{}", case.id);
-        }
-    }
-}
+mod tests;

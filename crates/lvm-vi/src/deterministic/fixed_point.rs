@@ -12,6 +12,8 @@ use std::f64::consts::TAU;
 const HALVINGS: usize = 60;
 /// A search that finds no better point has converged to rounding if the whitened gradient is below this.
 const ROUNDING: f64 = 1e-8;
+/// A whitened gradient below which the change of the ELBO, its square, may drown in rounding.
+const NEAR: f64 = 1e-4;
 /// Curvature, in units of the present precision, that stands in where the expected log density is not concave: the standard deviation
 /// doubles.
 const NOT_CONCAVE: f64 = 0.25;
@@ -195,8 +197,9 @@ impl Point {
 
     /// Whether this is a step up from `old`: in the ELBO, or below its rounding in the gradient.
     fn improves(&self, old: &Point) -> bool {
-        // sums of some hundred terms of the size of the ELBO
-        let rounding = 1e-13 * (1.0 + old.elbo.abs());
+        // Sums of some hundred terms of the size of the ELBO; or of squares much larger than it that cancel, which matters only near the
+        // optimum: a gradient of 1e-4 has 1e-8 nats to gain, and below that the gradient is the better judge.
+        let rounding = if old.largest < NEAR { NEAR * NEAR } else { 1e-13 * (1.0 + old.elbo.abs()) };
         let change = self.elbo - old.elbo;
         self.is_finite() && (change > rounding || (change >= -rounding && self.largest < old.largest))
     }

@@ -12,7 +12,7 @@ use super::verdicts;
 use crate::case::{Case, CaseError};
 use crate::check::{Layer, Tolerance};
 use crate::posterior::{Posterior, recognise};
-use crate::suite::{Problem, Suite};
+use crate::suite::{Budget, Problem, Suite};
 use lvm_core::fit::Fitted;
 use lvm_vi::deterministic::{FixedPoint, GaussianOptimum, Shape, Start};
 use ndarray::{Array1, Array2};
@@ -36,9 +36,8 @@ pub fn all(suite: &mut Suite<'_>, case: &Case) {
     if model.by_rows().is_some() {
         suite.group(Layer::S, "S5", id, |g| minibatch::epochs(g, case, model));
     }
-    // a product rule over a thousand rows is no matter of seconds
-    let is_slow = model.is_integrated() && model.by_rows().is_some_and(|rows| rows.n_data() > 500);
-    if suite.selection.budget == crate::suite::Budget::Quick && is_slow {
+    // an optimum by a product rule is no matter of seconds
+    if suite.selection.budget == Budget::Quick && model.is_integrated() {
         return;
     }
     let optima = Optima::new(model);
@@ -139,7 +138,9 @@ impl<'m> Optima<'m> {
             // a product rule does not reach into the tails of N(0, I)
             let narrow = Start { mean: Array1::zeros(d), standard_deviations: Array1::from_elem(d, 0.1) };
             let start = self.model.is_integrated().then_some(narrow);
-            FixedPoint { shape, start, ..FixedPoint::default() }.fit(self.model.expectation()?.as_ref())
+            // Price's theorem holds to the error of the rule only
+            let gradient_tolerance = if self.model.is_integrated() { 1e-8 } else { FixedPoint::default().gradient_tolerance };
+            FixedPoint { shape, start, gradient_tolerance, ..FixedPoint::default() }.fit(self.model.expectation()?.as_ref())
         };
         let cell = &self.found[usize::from(shape == Shape::Full)];
         cell.get_or_init(|| fit().map_err(|e| format!("the library refused: {e}"))).as_ref().map_err(|e| Problem(e.clone()))
