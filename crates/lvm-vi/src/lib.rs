@@ -11,8 +11,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod amortized;
 pub mod family;
 pub mod local;
+pub mod models;
 pub mod target;
 
 #[cfg(doctest)]

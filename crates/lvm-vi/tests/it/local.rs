@@ -7,7 +7,7 @@ use lvm_core::model::{Evidence, Infer};
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::Rows;
 use lvm_vi::local::{self, CoordinateAscent, LocalGaussian, PerDatum, Quadrature, ScoreFunctionAscent, Shape};
-use lvm_vi::local::{JointTarget, LearnedModel, LocalModel, RowTarget};
+use lvm_vi::local::{JointTarget, LearnedModel, RowTarget};
 use lvm_vi::target::{LogDensity, LogDensityGrad};
 use ndarray::{Array1, Array2, array};
 
