@@ -9,14 +9,14 @@ use lvm_core::sweep::{Merge, Plan, sweep};
 use lvm_core::{Result, linalg};
 use ndarray::{Array1, Array2, Axis};
 
-/// An affine encoder m(x) = A x̃, ρ(x) = B x̃ (x̃ the standardised row with 1 appended) by Newton-type steps on all data.
+/// An affine encoder m(x) = A x̃, log L_ii(x) = B x̃ (x̃ the standardised row with 1 appended) by Newton-type steps on all data.
 ///
 /// *Objective*: mean ELBO per row of the encoder's output.
 ///
 /// *Update*, with g_n, P_n the expected derivatives at the encoder's output and P̄ the mean of P_n:
 /// ```text
 /// A ← A + ρ P̄⁻¹ (Σ_n g_n x̃_nᵀ) C⁺,    C = Σ_n x̃_n x̃_nᵀ
-/// B ← B + ρ ½ (Σ_n (1 − diag(Lᵀ P L)_n …) x̃_nᵀ) C⁺,    ρ = 1, halved until the objective does not fall
+/// B ← B + ρ ½ (Σ_n r_n x̃_nᵀ) C⁺,      r_ni = 1 − L_ii (P_n L)_ii,      ρ = 1, halved until the objective does not fall
 /// ```
 /// For probabilistic PCA and factor analysis with complete rows P_n is the same for all n, the step in A is the least-squares regression of
 /// the posterior means on the rows, and one step is exact: A x̃ = M⁻¹ Wᵀ Ψ⁻¹ (x − μ), amortization gap zero.

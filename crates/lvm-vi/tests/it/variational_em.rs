@@ -5,7 +5,9 @@ use lvm_core::Result;
 use lvm_core::fa::FaMl;
 use lvm_core::fit::Stopping;
 use lvm_core::linear_gaussian::LinearGaussian;
+use lvm_core::model::LatentModel;
 use lvm_core::ppca::{PpcaEm, PpcaMl};
+use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, Rows};
 use lvm_testkit::invariance;
 use lvm_vi::local::{self, Noise, Shape, Start, VariationalEm};
@@ -38,8 +40,11 @@ fn full_covariance_reaches_the_eigen_decomposition() {
 
 #[test]
 fn factor_analysis_reaches_its_maximum_of_the_likelihood() {
-    let fitted = vem(Noise::PerColumn, Shape::Full, 50_000).fit(&data(), 1).unwrap();
-    let ml = FaMl { factors: 2, ..Default::default() }.fit(&data(), 0).unwrap();
+    let truth = crate::local::model(6, 2);
+    let mut rng = stream(31, Purpose::Sample, 0);
+    let x = truth.sample_x(&truth.sample_z(400, &mut rng), &mut rng).unwrap();
+    let fitted = vem(Noise::PerColumn, Shape::Full, 20_000).fit(&x, 1).unwrap();
+    let ml = FaMl { factors: 2, ..Default::default() }.fit(&x, 0).unwrap();
     assert!(ml.repairs.is_empty());
     // EM, slowly: what an iteration gains times the number still to come
     assert!((fitted.objective() - ml.objective()).abs() < 1e-7, "{} {}", fitted.objective(), ml.objective());
