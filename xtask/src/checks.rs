@@ -43,6 +43,8 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
     package(shell)?;
     step("licences");
     deny(shell)?;
+    step("faults that verify must find");
+    crate::mutants::run(shell, &["--mutants".into()])?;
     step("quick verify");
     crate::verify(shell, &shell.current_dir(), &["--quick".into()])
 }

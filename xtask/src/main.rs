@@ -7,6 +7,7 @@
 
 mod bench;
 mod checks;
+mod mutants;
 mod setup;
 mod tidy;
 
@@ -18,6 +19,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
 cargo xtask verify [FLAGS]   install what is missing, then judge the models against exact truths (flags go to lvm-verify: see --help there)
+cargo xtask verify --mutants [NAME …]   plant every known fault in a separate build and print which check finds which
 cargo xtask test             everything that must pass
 cargo xtask ci               format, clippy, rustdoc, tidy, packages, test, the lapack leg, quick verify
 cargo xtask ci --without-test   the same, for after `cargo xtask test`
@@ -28,6 +30,9 @@ cargo xtask setup            install what is missing and say what can't be
 cargo xtask tidy             checks of the tree itself";
 
 fn main() -> ExitCode {
+    if let Some(code) = mutants::compile() {
+        return code;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((task, rest)) = arguments.split_first() else {
         println!("{USAGE}");
@@ -48,6 +53,7 @@ fn run(task: &str, rest: &[String]) -> Outcome {
     let called_from = shell.current_dir();
     shell.change_dir(root);
     match task {
+        "verify" if rest.iter().any(|f| f == "--mutants") => mutants::run(&shell, rest),
         "verify" => verify(&shell, &called_from, rest),
         "test" => none(rest).and_then(|()| checks::test(&shell)),
         "ci" => match rest {

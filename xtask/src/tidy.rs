@@ -20,6 +20,7 @@ pub(crate) fn run(shell: &Shell) -> Outcome {
         }
     }
     pages(&files, &mut findings)?;
+    faults(&files, &mut findings)?;
     for finding in &findings {
         println!("{finding}");
     }
@@ -68,8 +69,9 @@ fn source(file: &Path, findings: &mut Vec<String>) -> Outcome {
 /// Whether the module above declares this file under `#[cfg(test)]`.
 fn for_tests_only(file: &Path) -> bool {
     let (Some(folder), Some(name)) = (file.parent(), file.file_stem().and_then(|n| n.to_str())) else { return false };
-    let parents = ["mod.rs", "lib.rs", "main.rs"].map(|parent| folder.join(parent));
-    parents.iter().filter_map(|p| fs::read_to_string(p).ok()).any(|t| t.contains(&format!("#[cfg(test)]\nmod {name};")))
+    let beside = ["mod.rs", "lib.rs", "main.rs"].map(|parent| folder.join(parent));
+    let parents = beside.into_iter().chain([folder.with_extension("rs")]);
+    parents.filter_map(|p| fs::read_to_string(p).ok()).any(|t| t.contains(&format!("#[cfg(test)]\nmod {name};")))
 }
 
 /// Relative links of a page must lead somewhere.
@@ -84,6 +86,28 @@ fn links(file: &Path, findings: &mut Vec<String>) -> Outcome {
         if !folder.join(target).exists() {
             findings.push(format!("{}: link to {target} leads nowhere", file.display()));
         }
+    }
+    Ok(())
+}
+
+/// Every fault that can be planted is in the catalogue with the check that finds it, and every fault of the catalogue can be planted.
+fn faults(files: &[PathBuf], findings: &mut Vec<String>) -> Outcome {
+    const CATALOGUE: &str = "crates/lvm-verify/src/mutants.rs";
+    let catalogue = fs::read_to_string(CATALOGUE)?;
+    let listed: Vec<&str> = catalogue.split("mutant(\"").skip(1).filter_map(|t| t.split('"').next()).collect();
+    let mut planted = Vec::new();
+    for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "rs") && f.starts_with("crates") && !f.ends_with("mutant.rs")) {
+        let text = fs::read_to_string(file)?;
+        let code = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        for name in code.split("planted(\"").skip(1).filter_map(|t| t.split('"').next()) {
+            if !listed.contains(&name) {
+                findings.push(format!("{}: the fault \"{name}\" is not in {CATALOGUE}", file.display()));
+            }
+            planted.push(name.to_owned());
+        }
+    }
+    for name in listed.iter().filter(|n| !planted.iter().any(|p| p == *n)) {
+        findings.push(format!("{CATALOGUE}: the fault \"{name}\" is planted nowhere"));
     }
     Ok(())
 }

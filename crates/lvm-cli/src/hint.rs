@@ -1,19 +1,24 @@
 //! What to do about an error of the libraries, in terms of this program's options.
 
 use crate::failure::Failure;
+use crate::stored::Family;
 use lvm_core::ErrorKind;
 use lvm_data::ErrorKind as FileError;
 use std::io;
+use std::path::Path;
 
 /// An error about a file.
 pub(crate) fn data(error: lvm_data::Error) -> Failure {
     let hint = match error.kind() {
         FileError::MissingCell { .. } => "--missing says that cells may be missing; they are then integrated out exactly",
-        FileError::Text { .. } => "--columns A,B,C chooses the columns to use",
+        FileError::Text { .. } => "--columns A,B,C chooses the columns to use, --without A,B,C those to leave out",
         FileError::DuplicateColumn { .. } => "--columns takes numbers from 1 as well as names",
         FileError::HeaderOnly | FileError::AmbiguousHeader { .. } => "--header yes or --header no settles it",
         FileError::Ragged { .. } => "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it",
-        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the name, and the folder you are in",
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => match similar(error.path()) {
+            Some(name) => return Failure::fault(format!("{error}\n  hint: did you mean {name}?")),
+            None => "check the name, and the folder you are in",
+        },
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name a file in that folder",
         FileError::Model(_) if looks_like_a_table(&error) => {
             "this looks like a table: the model comes first, and lvm fit gmm DATA -k K -o MODEL makes one"
@@ -23,37 +28,62 @@ pub(crate) fn data(error: lvm_data::Error) -> Failure {
     Failure::fault(format!("{error}\n  hint: {hint}"))
 }
 
+/// The file in the same folder whose name is most like that of the one that is not there.
+fn similar(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?.trim().to_lowercase();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let likeness = |name: &str| {
+        let name = name.to_lowercase();
+        let stem = name.split('.').next().unwrap_or(&name).to_owned();
+        strsim::jaro_winkler(&wanted, &name).max(if stem == wanted { 1.0 } else { 0.0 })
+    };
+    let names = entries.flatten().filter(|e| e.path().is_file()).filter_map(|e| e.file_name().into_string().ok());
+    let best = names.map(|name| (likeness(&name), name)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
+    // 0.9: a letter or two of a short name
+    (best.0 > 0.9).then(|| folder.map_or(best.1.clone(), |folder| folder.join(&best.1).display().to_string()))
+}
+
 fn looks_like_a_table(error: &lvm_data::Error) -> bool {
     let ending = error.path().extension().map(|e| e.to_string_lossy().to_lowercase());
     matches!(ending.as_deref(), Some("csv" | "tsv" | "txt" | "npy" | "npz" | "gz"))
 }
 
-/// An error about a fit to, or an evaluation of, the table at `path`.
-pub(crate) fn fit(path: &str, columns: &[String], error: &lvm_core::Error) -> Failure {
+/// An error about a fit to, or an evaluation of, the table at `path`; `place` says where a row stands.
+pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn(usize) -> String, error: &lvm_core::Error) -> Failure {
     let name = |column: usize| columns.get(column).map_or_else(|| format!("number {}", column + 1), |name| format!("\"{name}\""));
     let (message, hint) = match error.kind() {
         ErrorKind::Source(source) => return Failure::fault(source.to_string()),
         ErrorKind::NotANumber { row, column, .. } => (
-            format!("row {row} (from 0), column {}: NaN", name(*column)),
+            format!("{}, column {}: NaN", place(*row), name(*column)),
             Some("remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned()),
         ),
         ErrorKind::Infinite { row, column, .. } => {
-            (format!("row {row} (from 0), column {}: the value is infinite; remove or replace it", name(*column)), None)
+            (format!("{}, column {}: the value is infinite; remove or replace it", place(*row), name(*column)), None)
         }
         ErrorKind::TooLarge { row, column, value } => (
-            format!("row {row} (from 0), column {}: {value:e} overflows when squared", name(*column)),
-            Some("rescale the column, or leave it out with --columns".to_owned()),
+            format!("{}, column {}: {value:e} overflows when squared", place(*row), name(*column)),
+            Some(format!("rescale the column, or leave it out: {}", without(columns, &[*column]))),
         ),
-        ErrorKind::ConstantColumn { column, .. } => {
-            (format!("column {} is constant; leave it out", name(*column)), without(columns, *column))
+        ErrorKind::MissingRow { row } => (format!("{}: every cell is missing; remove the row", place(*row)), None),
+        ErrorKind::ConstantColumns { columns: constant } => {
+            let constant: Vec<usize> = constant.iter().map(|(column, _)| *column).collect();
+            let (are, them) =
+                if constant.len() == 1 { ("column", "is constant; leave it out") } else { ("columns", "are constant; leave them out") };
+            (format!("{are} {} {them}", list(&constant, name)), Some(without(columns, &constant)))
         }
         ErrorKind::MissingColumn { column, .. } => {
-            (format!("every cell of column {} is missing; leave it out", name(*column)), without(columns, *column))
+            (format!("every cell of column {} is missing; leave it out", name(*column)), Some(without(columns, &[*column])))
         }
         ErrorKind::TooFewRows { .. } => {
-            (error.to_string(), Some("use fewer components (-k), factors (-q) or columns (--columns), or more rows".to_owned()))
+            let fewer = match family {
+                Family::Gmm => "fewer components (-k)",
+                Family::Ppca => "fewer components (-q)",
+                Family::Fa => "fewer factors (-q)",
+            };
+            (error.to_string(), Some(format!("use {fewer} or columns (--columns), or more rows")))
         }
-        ErrorKind::Config { field, message } => (message.clone(), option(field).map(|option| format!("set with {option}"))),
+        ErrorKind::Config { field, message } => (message.clone(), option(family, field).map(|option| format!("set with {option}"))),
         _ => (error.to_string(), None),
     };
     match hint {
@@ -62,17 +92,33 @@ pub(crate) fn fit(path: &str, columns: &[String], error: &lvm_core::Error) -> Fa
     }
 }
 
-/// `--columns` with all columns but one.
-fn without(columns: &[String], column: usize) -> Option<String> {
-    let left: Vec<&str> = columns.iter().enumerate().filter(|(j, _)| *j != column).map(|(_, name)| name.as_str()).collect();
-    (!left.is_empty() && left.len() <= 20 && left.iter().all(|name| !name.contains(','))).then(|| format!("--columns {}", left.join(",")))
+/// `"a", "b", "c"`, the first ten if they are more.
+fn list(columns: &[usize], name: impl Fn(usize) -> String) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = columns.iter().take(SHOWN).map(|&column| name(column)).collect();
+    match columns.len() {
+        n if n > SHOWN => format!("{} and {} more ({n} in all)", shown.join(", "), n - SHOWN),
+        _ => shown.join(", "),
+    }
+}
+
+/// `--without`, ready to be typed, unless a name has a comma in it, which separates names.
+fn without(columns: &[String], left_out: &[usize]) -> String {
+    let names: Option<Vec<&str>> = left_out.iter().map(|&column| columns.get(column).map(String::as_str)).collect();
+    match names.filter(|names| names.iter().all(|name| !name.is_empty() && !name.contains([',', '\'']))) {
+        Some(names) if names.iter().any(|name| name.contains(|c: char| !(c.is_alphanumeric() || "_.-".contains(c)))) => {
+            format!("--without '{}'", names.join(","))
+        }
+        Some(names) => format!("--without {}", names.join(",")),
+        None => "--columns or --without with numbers from 1".to_owned(),
+    }
 }
 
 /// The option that sets a field of the library's configuration.
-fn option(field: &str) -> Option<&'static str> {
+fn option(family: Family, field: &str) -> Option<&'static str> {
     Some(match field {
-        "components" => "-k (mixtures) or -q (PPCA)",
-        "factors" => "-q",
+        "components" if family == Family::Gmm => "-k",
+        "components" | "factors" => "-q",
         "start" => "--init",
         "restarts" => "--restarts",
         "ridge" => "--reg",

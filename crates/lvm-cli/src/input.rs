@@ -4,13 +4,13 @@ use crate::args::{DataArgs, FormatArgs};
 use crate::failure::{Failure, Outcome};
 use crate::hint;
 use crate::report::{Skipped, TableReport};
-use crate::stored::{self, Stored};
+use crate::stored::{self, Family, Stored};
 use lvm_core::rows::{Missing, RowSource, Rows, total_weight};
-use lvm_data::{ErrorKind, ReadOptions, SkipReason, Source, Table};
+use lvm_data::{ReadOptions, SkipReason, Source, Table};
 use ndarray::{Array2, ArrayView1};
 use std::fs::File;
 use std::io::{Read, stdin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Files above this size are read from disk in every pass instead of being held in memory.
 const STREAM_ABOVE: u64 = 1 << 30;
@@ -23,6 +23,8 @@ pub(crate) struct Input {
     skipped: Vec<Skipped>,
     /// The number of rows that a covariance matrix stands for.
     stands_for: Option<f64>,
+    /// Where a row stands in the file, for the words of an error.
+    place: Place,
 }
 
 impl Input {
@@ -34,7 +36,7 @@ impl Input {
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         }
-        Input::read(&content, args, &options)
+        Input::read(content, args, options)
     }
 
     /// The table to apply a model to: its columns are matched by name where both have names, by position otherwise.
@@ -47,12 +49,13 @@ impl Input {
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         } else if by_name {
-            check_names(content.name, &names, &wanted, stored)?;
+            check_names(&content.name, &names, &wanted, stored)?;
             options.columns = Some(wanted.clone());
         }
-        let mut input = Input::read(&content, args, &options)?;
+        let (weights, without) = (options.weights.clone(), options.without.clone());
+        let mut input = Input::read(content, args, options)?;
         if by_name {
-            let used = |name: &String| wanted.contains(name) || options.weights.as_ref() == Some(name);
+            let used = |name: &String| wanted.contains(name) || weights.as_ref() == Some(name) || without.contains(name);
             let extra = names.iter().filter(|name| !name.is_empty() && !used(name));
             input.skipped.extend(extra.map(|name| Skipped { name: name.clone(), reason: "not in the model".to_owned() }));
         }
@@ -73,12 +76,15 @@ impl Input {
         Table::read(path, &ReadOptions::default()).map(|table| table.x).map_err(hint::data)
     }
 
-    fn read(content: &Content<'_>, args: &DataArgs, options: &ReadOptions) -> Outcome<Self> {
+    fn read(content: Content, args: &DataArgs, options: ReadOptions) -> Outcome<Self> {
         let in_memory = if args.stream { 0 } else { STREAM_ABOVE };
-        let source = content.open(options, in_memory).map_err(hint::data)?;
+        let source = content.open(&options, in_memory).map_err(hint::data)?;
         let columns = source.columns().to_vec();
-        let skipped = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) }).collect();
-        Ok(Input { path: content.name.display().to_string(), source, columns, skipped, stands_for: None })
+        let told = options.without.iter().map(|name| Skipped { name: name.clone(), reason: "--without".to_owned() });
+        let found = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) });
+        let skipped = found.chain(told).collect();
+        let path = content.name.display().to_string();
+        Ok(Input { path, source, columns, skipped, stands_for: None, place: Place { content, options } })
     }
 
     /// A covariance or correlation matrix of `n` rows.
@@ -91,8 +97,9 @@ impl Input {
                 "{name}: {rows} rows and {columns} columns of numbers; a covariance matrix has as many of both"
             )));
         }
-        let (x, names) = (table.x.clone(), table.columns.clone());
-        Ok((Input { path: name, source: Source::Table(table), columns: names, skipped: Vec::new(), stands_for: Some(n) }, x))
+        let (x, columns) = (table.x.clone(), table.columns.clone());
+        let place = Place { content: Content { name: path.to_owned(), bytes: None }, options: format.options() };
+        Ok((Input { path: name, source: Source::Table(table), columns, skipped: Vec::new(), stands_for: Some(n), place }, x))
     }
 
     /// An error unless the model to start from has the columns of this table, in this order.
@@ -142,57 +149,78 @@ impl Input {
         }
     }
 
-    /// An error of the library as one about this table.
-    pub(crate) fn explain(&self, error: lvm_core::Error) -> Failure {
-        hint::fit(&self.path, &self.columns, &error)
+    /// An error of the library, met with a model of this family, as one about this table.
+    pub(crate) fn explain(&self, family: Family, error: lvm_core::Error) -> Failure {
+        let row = |row: usize| match self.place.line(row) {
+            Some(line) => format!("line {line}, row {row} (from 0)"),
+            None => format!("row {row} (from 0)"),
+        };
+        hint::fit(family, &self.path, &self.columns, &row, &error)
+    }
+}
+
+/// The file again, and how it was read.
+struct Place {
+    content: Content,
+    options: ReadOptions,
+}
+
+impl Place {
+    /// The line that a row is in, if the file has lines and is still there.
+    fn line(&self, row: usize) -> Option<u64> {
+        let Content { name, bytes } = &self.content;
+        match bytes {
+            Some(bytes) => lvm_data::line_of_row_in_bytes(name, bytes, &self.options, row),
+            None => lvm_data::line_of_row(name, &self.options, row),
+        }
+        .ok()
+        .flatten()
     }
 }
 
 /// A file, or what came through a pipe and can be read only once.
-struct Content<'a> {
-    name: &'a Path,
+struct Content {
+    name: PathBuf,
     bytes: Option<Vec<u8>>,
 }
 
-impl<'a> Content<'a> {
-    fn of(path: &'a Path) -> Outcome<Self> {
+impl Content {
+    fn of(path: &Path) -> Outcome<Self> {
         let pipe = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
         let mut bytes = Vec::new();
         let (name, read) = match path == Path::new("-") {
             true => (Path::new("standard input"), stdin().lock().read_to_end(&mut bytes)),
             false if pipe => (path, File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut bytes))),
-            false => return Ok(Content { name: path, bytes: None }),
+            false => return Ok(Content { name: path.to_owned(), bytes: None }),
         };
         match read {
-            Ok(_) => Ok(Content { name, bytes: Some(bytes) }),
+            Ok(_) => Ok(Content { name: name.to_owned(), bytes: Some(bytes) }),
             Err(error) => Err(Failure::fault(format!("{}: {error}", name.display()))),
         }
     }
 
     fn open(&self, options: &ReadOptions, in_memory: u64) -> lvm_data::Result<Source> {
         match &self.bytes {
-            Some(bytes) => Table::from_bytes(self.name, bytes, options).map(Source::Table),
-            None => Source::open(self.name, options, in_memory),
+            Some(bytes) => Table::from_bytes(&self.name, bytes, options).map(Source::Table),
+            None => Source::open(&self.name, options, in_memory),
         }
     }
 
     /// The names of all columns, used or not.
     fn names(&self, args: &DataArgs) -> Outcome<Vec<String>> {
-        // Asking for a column that no file has is answered with the names there are, before any row is read.
-        let impossible = ReadOptions { columns: Some(vec!["\0".to_owned()]), ..args.format.options() };
-        match self.open(&impossible, 0) {
-            Ok(source) => Ok(source.columns().to_vec()),
-            Err(error) => match error.kind() {
-                ErrorKind::UnknownColumn { available, .. } => Ok(available.clone()),
-                _ => Err(hint::data(error)),
-            },
-        }
+        let options = args.format.options();
+        let names = match &self.bytes {
+            Some(bytes) => lvm_data::column_names_of_bytes(&self.name, bytes, &options),
+            None => lvm_data::column_names(&self.name, &options),
+        };
+        names.map_err(hint::data)
     }
 }
 
 fn options(args: &DataArgs, names: &[String]) -> ReadOptions {
     ReadOptions {
         weights: args.weights.as_ref().map(|weights| resolve(weights, names)),
+        without: args.without.iter().map(|column| resolve(column, names)).collect(),
         missing: if args.missing { Missing::Integrate } else { Missing::Refuse },
         ..args.format.options()
     }
@@ -200,10 +228,10 @@ fn options(args: &DataArgs, names: &[String]) -> ReadOptions {
 
 /// A column by its name, or by its number from 1.
 fn resolve(column: &str, names: &[String]) -> String {
-    let by_number = || column.parse::<usize>().ok().and_then(|number| names.get(number.checked_sub(1)?)).cloned();
+    let by_number = || column.trim().parse::<usize>().ok().and_then(|number| names.get(number.checked_sub(1)?)).cloned();
     match names.iter().any(|name| name == column) {
         true => column.to_owned(),
-        false => by_number().unwrap_or_else(|| column.to_owned()),
+        false => by_number().unwrap_or_else(|| column.trim().to_owned()),
     }
 }
 

@@ -82,9 +82,13 @@ impl Emit<'_> {
 
 /// Says before any work whether a model file can be written there.
 pub(crate) fn check_model_target(target: Option<&Path>) -> Outcome {
-    match target {
-        Some(path) => check_folder(path),
-        None => Ok(()),
+    let Some(path) = target else { return Ok(()) };
+    match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
+        Some(ending @ ("csv" | "tsv" | "txt" | "npy" | "npz" | "gz")) => {
+            let shown = path.display();
+            Err(Failure::usage(format!("{shown}: -o takes the model here, and .{ending} is the ending of a table; use .lvm, say")))
+        }
+        _ => check_folder(path),
     }
 }
 

@@ -27,6 +27,28 @@ pub(crate) enum Model {
     Fa(FactorAnalysis),
 }
 
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Gaussian mixtures.
+    Gmm,
+    /// Probabilistic PCA.
+    Ppca,
+    /// Factor analysis.
+    Fa,
+}
+
+impl Family {
+    /// `gmm`, `ppca` or `fa`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Family::Gmm => "gmm",
+            Family::Ppca => "ppca",
+            Family::Fa => "fa",
+        }
+    }
+}
+
 /// A model from a file.
 pub(crate) struct Stored {
     pub(crate) path: String,
@@ -66,12 +88,14 @@ pub(crate) fn save(path: &Path, input: &Input, fitted: &Fitted<Model>, criteria:
     lvm_data::model::save(path, &model, &header).map_err(hint::data)
 }
 
-/// `gmm`, `ppca` or `fa`.
-pub(crate) fn family(model: &Model) -> &'static str {
-    match model {
-        Model::Gmm(_) => "gmm",
-        Model::Ppca(_) => "ppca",
-        Model::Fa(_) => "fa",
+impl Model {
+    /// Which family it is of.
+    pub(crate) fn family(&self) -> Family {
+        match self {
+            Model::Gmm(_) => Family::Gmm,
+            Model::Ppca(_) => Family::Ppca,
+            Model::Fa(_) => Family::Fa,
+        }
     }
 }
 
@@ -86,10 +110,20 @@ pub(crate) fn n_parameters(model: &Model) -> usize {
 
 /// The file holds a model of another family than was needed.
 pub(crate) fn wrong_family(path: &Path, found: &Model, needed: &str) -> Failure {
-    Failure::fault(format!("{}: holds a model of family {}, but {needed} is needed here", path.display(), family(found)))
+    Failure::fault(format!("{}: holds a model of family {}, but {needed} is needed here", path.display(), found.family().name()))
 }
 
 impl Stored {
+    /// Which family the model is of.
+    pub(crate) fn family(&self) -> Family {
+        self.model.family()
+    }
+
+    /// The mixture with the record of its fit, if the file has one: what EM needs to go on as if it had not stopped.
+    pub(crate) fn fitted(&self, mixture: GaussianMixture) -> Option<Fitted<GaussianMixture>> {
+        self.header.fit.clone().map(|record| record.fitted(mixture))
+    }
+
     /// D.
     pub(crate) fn dim(&self) -> usize {
         match &self.model {

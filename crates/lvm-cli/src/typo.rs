@@ -18,15 +18,32 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// `lvm fit iris.csv`: a file where the name of a model belongs.
+/// What we know better than clap.
 fn hint(error: &clap::Error) -> Option<String> {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return None;
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => subcommand(error),
+        ErrorKind::UnknownArgument => argument(error),
+        _ => None,
     }
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn usage(error: &clap::Error) -> String {
+    error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default()
+}
+
+/// A file where the name of a model belongs, a model where the verb belongs, or the verb of another program.
+fn subcommand(error: &clap::Error) -> Option<String> {
+    let word = text(error, ContextKind::InvalidSubcommand)?;
     let path = Path::new(word);
     let is_file = path.exists() || path.extension().is_some();
-    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let usage = usage(error);
     let verb = ["fit", "select"].into_iter().find(|verb| usage.contains(&format!("lvm {verb}")));
     match (is_file, verb) {
         (true, Some("select")) => Some(format!(
@@ -41,6 +58,58 @@ fn hint(error: &clap::Error) -> Option<String> {
             "error: '{word}' is a file; say first what to do with it\n\n  lvm fit gmm {word} -k 3\n  lvm select gmm {word} --max 6\n\n\
              For more information, try '--help'."
         )),
-        (false, _) => None,
+        (false, None) => synonym(word).map(|meant| tell(&format!("there is no command '{word}'"), meant)),
+        (false, Some(_)) => family(word).map(|meant| tell(&format!("there is no model '{word}'"), meant)),
     }
+}
+
+/// What other programs call our commands.
+fn synonym(word: &str) -> Option<&'static str> {
+    Some(match word.to_lowercase().as_str() {
+        "gmm" | "ppca" | "fa" => "say first what to do: lvm fit gmm|ppca|fa DATA, or lvm select gmm|ppca|fa DATA --max MAX",
+        "train" | "learn" | "estimate" => "lvm fit gmm|ppca|fa DATA fits a model",
+        "predict" | "cluster" | "classify" | "label" => {
+            "lvm map MODEL DATA gives the component of each row, lvm posterior its probabilities"
+        }
+        "transform" | "project" | "embed" | "encode" | "responsibilities" => {
+            "lvm posterior MODEL DATA gives the latent of each row, lvm map the most probable one"
+        }
+        "generate" | "simulate" | "draw" => "lvm sample MODEL -n N draws new rows",
+        "evaluate" | "test" | "loglik" | "likelihood" => "lvm score MODEL DATA gives log p(x) of each row",
+        "fill" | "complete" => "lvm impute MODEL DATA fills missing cells",
+        "show" | "print" | "describe" | "summary" => "lvm info MODEL tells what a model file holds",
+        _ => return None,
+    })
+}
+
+/// What other programs call our models.
+fn family(word: &str) -> Option<&'static str> {
+    Some(match word.to_lowercase().as_str() {
+        "mixture" | "gm" | "kmeans" | "k-means" | "gaussianmixture" => "gmm is the Gaussian mixture",
+        "factor" | "factors" | "efa" | "factoranalysis" => "fa is factor analysis",
+        _ => return None,
+    })
+}
+
+/// A number or a name without its option, or an option of another family.
+fn argument(error: &clap::Error) -> Option<String> {
+    let word = text(error, ContextKind::InvalidArg)?;
+    let usage = usage(error);
+    let select = usage.contains("lvm select");
+    let mixture = usage.contains("gmm");
+    let meant = match word {
+        "-k" | "-K" | "-q" | "-Q" | "--components" | "--factors" | "-n" if select => "select tries all sizes up to --max",
+        "-q" | "-Q" | "-K" | "-n" if mixture && usage.contains("lvm fit") => "-k is the number of components of a mixture",
+        "-k" | "-K" | "-Q" | "-n" if usage.contains("lvm fit") => "-q is the number of latent dimensions or factors",
+        _ if word.starts_with('-') => return None,
+        number if number.parse::<usize>().is_ok() && select => "the largest size to try goes with --max",
+        number if number.parse::<usize>().is_ok() && mixture => "the number of components goes with -k",
+        number if number.parse::<usize>().is_ok() => "the number of latent dimensions or factors goes with -q",
+        _ => "several names are one word, with commas and without blanks: --columns a,b",
+    };
+    Some(tell(&format!("unexpected argument '{word}'"), meant))
+}
+
+fn tell(what: &str, meant: &str) -> String {
+    format!("error: {what}\n\n  hint: {meant}\n\nFor more information, try '--help'.")
 }

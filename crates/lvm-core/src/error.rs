@@ -69,12 +69,10 @@ pub enum ErrorKind {
         /// Name of the column, where the source knows it.
         name: Option<String>,
     },
-    /// A column does not vary and the model needs it to.
-    ConstantColumn {
-        /// Column, from 0.
-        column: usize,
-        /// Name of the column, where the source knows it.
-        name: Option<String>,
+    /// Columns that do not vary, while the model needs every column to.
+    ConstantColumns {
+        /// All of them: column, from 0, and its name, where the source knows it.
+        columns: Vec<(usize, Option<String>)>,
     },
     /// Fewer rows (of weight above zero) than the model needs.
     TooFewRows {
@@ -135,6 +133,15 @@ pub enum ErrorKind {
         /// What is allowed.
         allowed: &'static str,
     },
+    /// A log density written by the user failed for good.
+    Density(Box<dyn std::error::Error + Send + Sync>),
+    /// No draw from an approximate posterior had a usable log density.
+    NoUsableDraw {
+        /// How many were drawn.
+        draws: usize,
+        /// Why the last one was left out.
+        why: String,
+    },
     /// A row source could not deliver its rows.
     Source(Box<dyn std::error::Error + Send + Sync>),
     /// The bytes of a model file are not a model.
@@ -171,7 +178,7 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
-            ErrorKind::Source(e) => Some(e.as_ref()),
+            ErrorKind::Source(e) | ErrorKind::Density(e) => Some(e.as_ref()),
             _ => None,
         }
     }
@@ -183,6 +190,21 @@ fn column_label(column: usize, name: &Option<String>) -> String {
         Some(name) => format!("{column} (\"{name}\")"),
         None => column.to_string(),
     }
+}
+
+/// The labels of several columns, the first ten if they are more.
+fn column_labels(columns: &[(usize, Option<String>)]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = columns.iter().take(SHOWN).map(|(column, name)| column_label(*column, name)).collect::<Vec<_>>().join(", ");
+    if columns.len() > SHOWN {
+        text += &format!(" … ({} in all)", columns.len());
+    }
+    text
+}
+
+/// `1 row`, `2 rows`.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 impl fmt::Display for Error {
@@ -210,11 +232,13 @@ impl fmt::Display for Error {
             ErrorKind::MissingColumn { column, name } => {
                 write!(f, "every entry of column {} (from 0) is missing; leave the column out", column_label(*column, name))
             }
-            ErrorKind::ConstantColumn { column, name } => {
-                write!(f, "column {} (from 0) is constant; leave the column out", column_label(*column, name))
-            }
+            ErrorKind::ConstantColumns { columns } => match columns.as_slice() {
+                [(column, name)] => write!(f, "column {} (from 0) is constant; leave the column out", column_label(*column, name)),
+                _ => write!(f, "columns {} (from 0) are constant; leave them out", column_labels(columns)),
+            },
             ErrorKind::TooFewRows { rows, needed, why } => {
-                write!(f, "{rows} rows are too few: {why} needs at least {needed}")
+                let are = if *rows == 1 { "is" } else { "are" };
+                write!(f, "{} {are} too few: {why} needs at least {needed}", count(*rows, "row"))
             }
             ErrorKind::Weight { row, value } => write!(
                 f,
@@ -235,6 +259,11 @@ impl fmt::Display for Error {
             ErrorKind::OutsideSupport { row, column, value, allowed } => {
                 write!(f, "value {value} in row {row}, column {column} (both from 0): the model allows {allowed}")
             }
+            ErrorKind::Density(e) => write!(f, "the log density: {e}"),
+            ErrorKind::NoUsableDraw { draws, why } => write!(
+                f,
+                "none of {draws} draws had a usable log density; the last: {why}. Start nearer to where the density is finite, or with smaller scales"
+            ),
             ErrorKind::Source(e) => write!(f, "reading rows: {e}"),
             ErrorKind::ModelFile { message } => write!(f, "not a usable model file: {message}"),
         }

@@ -83,7 +83,7 @@ impl fmt::Display for Status {
 /// An intervention without which there would be no usable answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Repair {
-    /// Iteration, from 1; 0 before the first.
+    /// Iteration, from 1; 0 before the first, as in the fit that this one goes on from.
     pub iteration: usize,
     /// What was done.
     #[serde(flatten)]
@@ -125,12 +125,16 @@ pub enum RepairKind {
 
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = match self.iteration {
+            0 => "before".to_owned(),
+            iteration => format!("iteration {iteration}"),
+        };
         match &self.kind {
             RepairKind::CovarianceFloored { component, floor } => {
-                write!(f, "iteration {}: covariance of component {component} raised to the floor {floor:.3e}", self.iteration)
+                write!(f, "{when}: covariance of component {component} raised to the floor {floor:.3e}")
             }
             RepairKind::ComponentReseeded { component, row } => {
-                write!(f, "iteration {}: component {component} had lost its rows and was put back at row {row}", self.iteration)
+                write!(f, "{when}: component {component} had lost its rows and was put back at row {row}")
             }
             RepairKind::Heywood { variable, floor } => write!(
                 f,

@@ -22,6 +22,8 @@ pub mod linalg;
 pub mod linear_gaussian;
 pub mod model;
 pub mod moments;
+#[doc(hidden)]
+pub mod mutant;
 pub mod ppca;
 pub mod random;
 pub mod regression;
@@ -29,6 +31,7 @@ pub mod rows;
 pub mod selection;
 mod simd;
 pub mod special;
+mod squarem;
 pub mod sweep;
 
 pub use error::{Error, ErrorKind, Result};

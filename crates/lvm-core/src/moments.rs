@@ -5,9 +5,11 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::linalg;
+use crate::mutant::planted;
 use crate::rows::{Missing, RowSource, n_present};
-use crate::sweep::{Merge, Plan, check_shape, sweep};
-use ndarray::{Array1, Array2, ArrayViewMut2, Axis, ShapeBuilder};
+use crate::simd::{Strips, Weighted};
+use crate::sweep::{Merge, Plan, check_shape, sweep, sweep_by_row};
+use ndarray::{Array1, Array2, Axis};
 
 /// First and second moments of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,18 +53,35 @@ fn provisional_centre(data: &dyn RowSource) -> Result<Array1<f64>> {
     })
 }
 
-/// Sums about a centre, with the buffer for centred blocks.
+/// Sums about a centre, with room for the rows of a block.
 struct Sums {
     weight: f64,
     /// Σ w (x − c).
     first: Array1<f64>,
     /// Σ w (x − c)(x − c)ᵀ: the lower triangle (D, D), or the diagonal alone (D, 1).
     second: Array2<f64>,
-    centred: Vec<f64>,
+    strips: Strips,
+    rows: Vec<u32>,
+    buffer: Vec<f64>,
+}
+
+impl Sums {
+    fn zeros(d: usize, columns: usize) -> Self {
+        let (first, second) = (Array1::zeros(d), Array2::zeros((d, columns)));
+        Sums { weight: 0.0, first, second, strips: Strips::default(), rows: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Adds the rows that have not come together to a product yet.
+    fn flush(&mut self) {
+        // invariant: made in row-major order by `Sums::zeros`
+        self.strips.flush(self.second.as_slice_mut().expect("row-major"));
+    }
 }
 
 impl Merge for Sums {
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, mut other: Self) {
+        self.flush();
+        other.flush();
         self.weight += other.weight;
         self.first += &other.first;
         self.second += &other.second;
@@ -76,9 +95,8 @@ enum Second {
     Variances,
 }
 
-/// Rows at least of a block of which products are taken: reading and writing the (D, D) sums costs little then, and the centred
-/// block still fits in the second-level cache.
-const PRODUCT_ROWS: usize = 128;
+/// Blocks of about 128 KiB, 16 rows at least: they share the second-level cache with the rows gathered for a product.
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// Σ f(v), eight sums side by side: one after another, each addition would wait for the last.
 fn lanes(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
@@ -92,55 +110,75 @@ fn lanes(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(|&v| f(v)).sum::<f64>()
 }
 
+/// Σ w, Σ w (x − c) and the lower triangle of Σ w (x − c)(x − c)ᵀ.
+fn products(data: &dyn RowSource, centre: &[f64]) -> Result<Sums> {
+    let d = centre.len();
+    let block_rows = (BLOCK_BYTES / (8 * d)).next_power_of_two().clamp(16, 2048);
+    let plan = Plan { block_rows, ..Plan::new(d, 8 * d * d) };
+    let new = || Sums::zeros(d, d);
+    let mut sums = sweep_by_row(data, plan, new, |sums, block| {
+        sums.weight += block.weights.map_or(block.rows as f64, |w| w.iter().sum());
+        sums.rows.clear();
+        sums.rows.extend((0..).take(block.rows));
+        sums.buffer.clear();
+        match block.weights {
+            None => sums.buffer.resize(block.rows, 1.0),
+            Some(w) => sums.buffer.extend(w.iter().map(|w| w.sqrt())),
+        }
+        let rows = Weighted { x: block.x, rows: &sums.rows, roots: &sums.buffer, centre };
+        // invariant: made in row-major order by `Sums::zeros`
+        let (first, second) = (sums.first.as_slice_mut().expect("contiguous"), sums.second.as_slice_mut().expect("row-major"));
+        sums.strips.add(rows, first, second);
+        Ok(())
+    })?;
+    sums.flush();
+    Ok(sums)
+}
+
+/// Σ w, Σ w (x − c) and Σ w (x − c)² of each column.
+fn squares(data: &dyn RowSource, centre: &[f64]) -> Result<Sums> {
+    let d = centre.len();
+    let new = || Sums::zeros(d, 1);
+    sweep(data, Plan::new(d, 8 * d), new, |sums, block| {
+        sums.weight += block.weights().map_or(block.n_rows() as f64, |w| w.iter().sum());
+        let buffer = &mut sums.buffer;
+        for (j, &c) in centre.iter().enumerate() {
+            let column = block.column(j);
+            buffer.clear();
+            match block.weights() {
+                None => {
+                    buffer.extend(column.iter().map(|v| v - c));
+                    sums.first[j] += lanes(buffer, |v| v);
+                }
+                Some(w) => {
+                    sums.first[j] += column.iter().zip(w).map(|(v, w)| (v - c) * w).sum::<f64>();
+                    buffer.extend(column.iter().zip(w).map(|(v, w)| (v - c) * w.sqrt()));
+                }
+            }
+            sums.second[[j, 0]] += lanes(buffer, |v| v * v);
+        }
+        Ok(())
+    })
+}
+
 /// One pass about `centre`; (weight, x̄ − c, second moments about x̄).
 fn pass(data: &dyn RowSource, centre: &Array1<f64>, second: Second) -> Result<Sums> {
-    let d = data.n_cols();
-    let columns = if second == Second::Covariance { d } else { 1 };
-    let mut plan = Plan::new(d, 8 * d * columns);
-    if second == Second::Covariance {
-        plan.block_rows = plan.block_rows.max(PRODUCT_ROWS);
-    }
-    let mut sums = sweep(
-        data,
-        plan,
-        || Sums { weight: 0.0, first: Array1::zeros(d), second: Array2::zeros((d, columns).f()), centred: Vec::new() },
-        |sums, block| {
-            let b = block.n_rows();
-            sums.weight += block.weights().map_or(b as f64, |w| w.iter().sum());
-            sums.centred.clear();
-            for j in 0..d {
-                let (c, start) = (centre[j], sums.centred.len());
-                sums.centred.extend(block.column(j).iter().map(|v| v - c));
-                let column = &mut sums.centred[start..];
-                match block.weights() {
-                    None => sums.first[j] += lanes(column, |v| v),
-                    Some(w) => {
-                        sums.first[j] += column.iter().zip(w).map(|(v, w)| v * w).sum::<f64>();
-                        column.iter_mut().zip(w).for_each(|(v, w)| *v *= w.sqrt());
-                    }
-                }
-                if second == Second::Variances {
-                    sums.second[[j, 0]] += lanes(column, |v| v * v);
-                }
-            }
-            if second == Second::Covariance {
-                // invariant: d columns of b numbers were just written
-                let centred = ArrayViewMut2::from_shape((b, d).f(), &mut sums.centred[..]).expect("block shape");
-                linalg::gram_lower(1.0, centred.view(), sums.second.view_mut());
-            }
-            Ok(())
-        },
-    )?;
+    let about = centre.to_vec();
+    let mut sums = match second {
+        Second::Covariance => products(data, &about)?,
+        Second::Variances => squares(data, &about)?,
+    };
     if sums.weight <= 0.0 {
         return Err(ErrorKind::NoWeight.into());
     }
     sums.first /= sums.weight;
-    sums.second /= sums.weight;
+    sums.second /= if planted("moments_n_minus_1") { sums.weight - 1.0 } else { sums.weight };
     // S = Σ w (x − c)(x − c)ᵀ / N − δ δᵀ,   δ = x̄ − c
-    for j in 0..d {
+    for (i, mut line) in sums.second.outer_iter_mut().enumerate() {
+        let delta = sums.first[i];
         match second {
-            Second::Covariance => (j..d).for_each(|i| sums.second[[i, j]] -= sums.first[i] * sums.first[j]),
-            Second::Variances => sums.second[[j, 0]] -= sums.first[j] * sums.first[j],
+            Second::Covariance => line.iter_mut().zip(&sums.first).take(i + 1).for_each(|(s, other)| *s -= delta * other),
+            Second::Variances => line[0] -= delta * delta,
         }
     }
     Ok(sums)
@@ -195,7 +233,10 @@ pub fn moments(data: &dyn RowSource) -> Result<Moments> {
 }
 
 /// An error that names the first row with a missing entry, for methods that need complete rows.
-pub(crate) fn refuse_missing(data: &dyn RowSource, what: &'static str) -> Result<()> {
+///
+/// # Errors
+/// That error, and those of reading the data.
+pub fn refuse_missing(data: &dyn RowSource, what: &'static str) -> Result<()> {
     if data.missing() == Missing::Refuse {
         return Ok(());
     }

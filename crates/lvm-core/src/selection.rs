@@ -1,6 +1,7 @@
 //! Choosing between models: one table, one winner.
 
 use crate::criteria::Criteria;
+use crate::error::{Error, Result};
 use crate::fit::{Fitted, Status};
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,35 @@ pub struct Candidate {
     pub held_out: Option<f64>,
     /// Why the fit ended; absent if it failed.
     pub status: Option<Status>,
-    /// Why the fit failed, if it did.
+    /// Why the candidate can't be judged, or can't win: its fit to all rows failed, or (the criteria are then there) one without a fold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl Candidate {
+    /// Before anything is known of it.
+    pub(crate) fn of(size: usize, covariance: Option<String>) -> Self {
+        Candidate { size, covariance, criteria: None, icl: None, laplace_evidence: None, held_out: None, status: None, error: None }
+    }
+
+    /// Notes why it could not be fitted.
+    pub(crate) fn failed(&mut self, error: &Error) {
+        self.error.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Notes what came of the cross-validation. The fit to all rows and its criteria stand, whatever a part of the rows is like.
+    pub(crate) fn cross_validated(&mut self, held_out: Result<f64>) -> Result<()> {
+        match held_out {
+            Ok(value) => {
+                self.held_out = Some(value);
+                Ok(())
+            }
+            Err(error) => {
+                self.error.get_or_insert_with(|| format!("without one of the folds: {error}"));
+                Err(error)
+            }
+        }
+    }
 }
 
 /// What candidates are compared by.

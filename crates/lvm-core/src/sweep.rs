@@ -74,6 +74,16 @@ impl<'a> Block<'a> {
     }
 }
 
+/// A run of consecutive rows, stored row by row.
+pub(crate) struct RowBlock<'a> {
+    /// The rows, one after the other.
+    pub(crate) x: &'a [f64],
+    /// Rows in this block.
+    pub(crate) rows: usize,
+    /// Row weights, all above zero, if the source has weights.
+    pub(crate) weights: Option<&'a [f64]>,
+}
+
 /// How a pass is cut up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -113,34 +123,55 @@ impl<'d> Reader<'d> {
         Reader { data, weights, x: Vec::new(), w: Vec::new(), numbers: Vec::new() }
     }
 
-    /// Reads rows `start .. start + rows`, leaves out those of weight zero, and checks every cell.
+    /// Reads rows `start .. start + rows` column by column, leaves out those of weight zero, and checks every cell.
     fn block(&mut self, start: usize, rows: usize) -> Result<Block<'_>> {
         let cols = self.data.n_cols();
         self.x.resize(rows * cols, 0.0);
         // invariant: the buffer was just given this size
         let out = ArrayViewMut2::from_shape((rows, cols).f(), &mut self.x[..]).expect("block shape");
         self.data.read(start, out)?;
-        let mut kept = rows;
-        let mut numbers = None;
-        if let Some(weights) = self.weights {
-            self.w.clear();
-            self.numbers.clear();
-            for row in start..start + rows {
-                if weights[row] > 0.0 {
-                    self.w.push(weights[row]);
-                    self.numbers.push(row);
-                }
-            }
-            kept = self.w.len();
-            if kept < rows {
-                compact(&mut self.x, start, rows, cols, &self.numbers);
-                numbers = Some(&self.numbers[..]);
-            }
+        let kept = self.present(start, rows);
+        if kept < rows {
+            compact(&mut self.x, start, rows, cols, &self.numbers);
         }
+        let numbers = (kept < rows).then_some(&self.numbers[..]);
         let x = &self.x[..kept * cols];
-        let has_missing = check_cells(self.data, x, kept, |i| numbers.map_or(start + i, |n| n[i]))?;
+        let has_missing = check_cells(self.data, x, (kept, 1), (cols, kept), |i| numbers.map_or(start + i, |n| n[i]))?;
         let weights = self.weights.map(|_| &self.w[..]);
         Ok(Block { start, rows: kept, cols, x, weights, numbers, has_missing })
+    }
+
+    /// As [`block`](Self::block), row by row.
+    fn row_block(&mut self, start: usize, rows: usize) -> Result<RowBlock<'_>> {
+        let cols = self.data.n_cols();
+        self.x.resize(rows * cols, 0.0);
+        // invariant: the buffer was just given this size
+        let out = ArrayViewMut2::from_shape((rows, cols), &mut self.x[..]).expect("block shape");
+        self.data.read(start, out)?;
+        let kept = self.present(start, rows);
+        if kept < rows {
+            for (to, &row) in self.numbers.iter().enumerate() {
+                self.x.copy_within((row - start) * cols..(row - start + 1) * cols, to * cols);
+            }
+        }
+        let numbers = (kept < rows).then_some(&self.numbers[..]);
+        let x = &self.x[..kept * cols];
+        check_cells(self.data, x, (kept, cols), (cols, 1), |i| numbers.map_or(start + i, |n| n[i]))?;
+        Ok(RowBlock { x, rows: kept, weights: self.weights.map(|_| &self.w[..]) })
+    }
+
+    /// Weights and numbers of the rows of weight above zero, if the source has weights; how many rows there are.
+    fn present(&mut self, start: usize, rows: usize) -> usize {
+        let Some(weights) = self.weights else { return rows };
+        self.w.clear();
+        self.numbers.clear();
+        for row in start..start + rows {
+            if weights[row] > 0.0 {
+                self.w.push(weights[row]);
+                self.numbers.push(row);
+            }
+        }
+        self.w.len()
     }
 }
 
@@ -158,8 +189,14 @@ fn compact(x: &mut [f64], start: usize, rows: usize, cols: usize, keep: &[usize]
 /// The largest magnitude whose square is far from overflow.
 const LARGEST: f64 = 1e150;
 
-/// Whether any cell is missing; an error for a cell that can't be used.
-fn check_cells(data: &dyn RowSource, x: &[f64], rows: usize, number: impl Fn(usize) -> usize) -> Result<bool> {
+/// Whether any cell is missing; an error for a cell that can't be used. Rows and columns are given as (how many, from one to the next).
+fn check_cells(
+    data: &dyn RowSource,
+    x: &[f64],
+    (rows, row_stride): (usize, usize),
+    (cols, col_stride): (usize, usize),
+    number: impl Fn(usize) -> usize,
+) -> Result<bool> {
     // Eight running maxima let the compiler vectorise; NaN fails every comparison, so `!(|v| <= LARGEST)` finds all bad cells.
     let bad = x.chunks(1024).any(|c| c.iter().fold(false, |bad, v| bad | !(v.abs() <= LARGEST)));
     if !bad {
@@ -167,8 +204,8 @@ fn check_cells(data: &dyn RowSource, x: &[f64], rows: usize, number: impl Fn(usi
     }
     let integrate = data.missing() == Missing::Integrate;
     for i in 0..rows {
-        for j in 0..data.n_cols() {
-            let value = x[j * rows + i];
+        for j in 0..cols {
+            let value = x[i * row_stride + j * col_stride];
             let usable = value.abs() <= LARGEST || (value.is_nan() && integrate);
             if !usable {
                 return Err(bad_cell(data, number(i), j, value));
@@ -206,6 +243,32 @@ where
     N: Fn() -> A + Sync,
     F: Fn(&mut A, &Block<'_>) -> Result<()> + Sync,
 {
+    leaves(data, plan, new, |total, reader, start, n| {
+        let block = reader.block(start, n)?;
+        if block.n_rows() > 0 { fold(total, &block) } else { Ok(()) }
+    })
+}
+
+/// As [`sweep`] over blocks that are stored row by row.
+pub(crate) fn sweep_by_row<A, N, F>(data: &dyn RowSource, plan: Plan, new: N, fold: F) -> Result<A>
+where
+    A: Merge + Send,
+    N: Fn() -> A + Sync,
+    F: Fn(&mut A, &RowBlock<'_>) -> Result<()> + Sync,
+{
+    leaves(data, plan, new, |total, reader, start, n| {
+        let block = reader.row_block(start, n)?;
+        if block.rows > 0 { fold(total, &block) } else { Ok(()) }
+    })
+}
+
+/// Folds all rows; `add` reads and adds the block that begins at a row and has this many rows.
+fn leaves<A, N, F>(data: &dyn RowSource, plan: Plan, new: N, add: F) -> Result<A>
+where
+    A: Merge + Send,
+    N: Fn() -> A + Sync,
+    F: Fn(&mut A, &mut Reader<'_>, usize, usize) -> Result<()> + Sync,
+{
     check_shape(data, None)?;
     let rows = data.n_rows();
     let leaf_rows = plan.leaf_rows(rows);
@@ -213,14 +276,8 @@ where
         let end = ((index + 1) * leaf_rows).min(rows);
         let mut total = new();
         let mut reader = Reader::new(data, true);
-        let mut start = index * leaf_rows;
-        while start < end {
-            let n = plan.block_rows.min(end - start);
-            let block = reader.block(start, n)?;
-            if block.n_rows() > 0 {
-                fold(&mut total, &block)?;
-            }
-            start += n;
+        for start in (index * leaf_rows..end).step_by(plan.block_rows) {
+            add(&mut total, &mut reader, start, plan.block_rows.min(end - start))?;
         }
         Ok(total)
     };

@@ -11,6 +11,8 @@ pub(crate) struct Choice {
     pub(crate) data: Option<Vec<usize>>,
     pub(crate) weights: Option<usize>,
     pub(crate) labels: Option<usize>,
+    /// Columns to leave alone.
+    pub(crate) without: Vec<usize>,
 }
 
 impl Choice {
@@ -25,12 +27,22 @@ impl Choice {
         }
         let weights = options.weights.as_ref().map(find).transpose()?;
         let labels = options.labels.as_ref().map(find).transpose()?;
+        let without = options.without.iter().map(find).collect::<Result<Vec<usize>>>()?;
         let mut used: Vec<usize> = data.iter().flatten().copied().chain(weights).chain(labels).collect();
         used.sort_unstable();
         match used.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(Error::new(path, ErrorKind::ColumnTwice { name: names[pair[0]].clone() })),
-            None => Ok(Choice { data, weights, labels }),
+            Some(pair) => return Err(Error::new(path, ErrorKind::ColumnTwice { name: names[pair[0]].clone() })),
+            None => {}
         }
+        if let Some(column) = without.iter().find(|column| used.contains(column)) {
+            return Err(Error::format(path, format!("column \"{}\" is both asked for and left out; do one of the two", names[*column])));
+        }
+        Ok(Choice { data, weights, labels, without })
+    }
+
+    /// Whether a column may be data when none is chosen by name.
+    pub(crate) fn is_candidate(&self, column: usize) -> bool {
+        self.weights != Some(column) && self.labels != Some(column) && !self.without.contains(&column)
     }
 }
 

@@ -247,7 +247,8 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::Ragged { line, expected, found } => write!(
                 f,
-                "line {line} has {found} fields where the lines before have {expected}; every line needs the same number (quote fields that contain the separator)"
+                "line {line} has {found} field{} where the lines before have {expected}; every line needs the same number (quote fields that contain the separator)",
+                if *found == 1 { "" } else { "s" }
             ),
             ErrorKind::Text { cell, text } => write!(
                 f,

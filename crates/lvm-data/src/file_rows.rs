@@ -7,10 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+/// Where the bytes of a file come from.
+pub(crate) trait Bytes {
+    /// Hands `use_bytes` the bytes `offset .. offset + length`.
+    fn with_bytes<T>(&self, offset: u64, length: usize, use_bytes: impl FnOnce(&[u8]) -> Result<T>) -> Result<T>;
+    /// An error if the file is not the one that was opened.
+    fn check_unchanged(&self) -> Result<()>;
+}
+
 /// An open file that remembers what it was when it was opened.
 ///
-/// Reads are positioned reads into buffers that are kept for the next one. A mapping would be no faster here, since every block is
-/// copied column by column anyway; it would need unsafe code, and a file that shrinks under a mapping kills the program.
+/// Reads are positioned reads into buffers that are kept for the next one. A mapping is hardly faster, since every block is copied
+/// column by column anyway, and a file that shrinks under a mapping kills the program: [`MappedFile`](crate::mapped_file::MappedFile)
+/// is for those who ask for it.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     path: PathBuf,
@@ -45,8 +54,23 @@ impl OpenFile {
         Ok(&self.file)
     }
 
-    /// Hands `use_bytes` the bytes `offset .. offset + length`.
-    pub(crate) fn with_bytes<T>(&self, offset: u64, length: usize, use_bytes: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    /// The file itself.
+    pub(crate) fn handle(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn changed(&self, what: &'static str) -> Error {
+        Error::new(&self.path, ErrorKind::Changed { what })
+    }
+
+    /// The spare buffers; a panic elsewhere can't leave them in a state that matters.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Bytes for OpenFile {
+    fn with_bytes<T>(&self, offset: u64, length: usize, use_bytes: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
         let mut buffer = self.lock().pop().unwrap_or_default();
         buffer.resize(length, 0);
         let result = match read_at(&self.file, &mut buffer, offset) {
@@ -58,8 +82,7 @@ impl OpenFile {
         result
     }
 
-    /// An error if the file is not the one that was opened.
-    pub(crate) fn check_unchanged(&self) -> Result<()> {
+    fn check_unchanged(&self) -> Result<()> {
         let metadata = self.file.metadata().map_err(|e| Error::io(&self.path, "read", e))?;
         let (length, modified) = state(&metadata);
         if length < self.length {
@@ -72,15 +95,6 @@ impl OpenFile {
             return Err(self.changed("was written to"));
         }
         Ok(())
-    }
-
-    pub(crate) fn changed(&self, what: &'static str) -> Error {
-        Error::new(&self.path, ErrorKind::Changed { what })
-    }
-
-    /// The spare buffers; a panic elsewhere can't leave them in a state that matters.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-        self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

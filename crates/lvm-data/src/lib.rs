@@ -3,7 +3,7 @@
 //! | to | use |
 //! |---|---|
 //! | read a table | [`Table::read`] with [`ReadOptions`] |
-//! | fit to a file larger than memory | [`NpyRows`], [`CsvRows`], or [`Source`], which chooses |
+//! | fit to a file larger than memory | [`NpyRows`], [`CsvRows`], or [`Source`], which chooses; [`MappedNpy`] by choice |
 //! | write a table, or any file whole or not at all | [`output`] |
 //! | save and load models | [`model`] |
 //! | try something | [`datasets`] |
@@ -11,7 +11,7 @@
 //! All sources of rows give a fit the same answer, bit for bit. Every [`Error`] names the file, says where in it and what to do.
 //! `docs/data.md` and `docs/model-files.md` of the repository describe the formats.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod columns;
@@ -20,6 +20,7 @@ mod delimited;
 pub mod error;
 mod file_rows;
 mod idx;
+mod mapped_file;
 mod matrix_market;
 pub mod model;
 mod numbers;
@@ -31,7 +32,8 @@ pub mod table;
 
 pub use delimited::CsvRows;
 pub use error::{Error, ErrorKind, Result};
-pub use numpy::NpyRows;
+pub use numpy::{MappedNpy, NpyRows};
+pub use read::{column_names, column_names_of_bytes, line_of_row, line_of_row_in_bytes};
 pub use source::Source;
 pub use table::{Header, ReadOptions, Separator, SkipReason, Skipped, Table};
 

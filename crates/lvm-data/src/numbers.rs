@@ -28,7 +28,7 @@ pub(crate) fn table(path: &Path, x: Array2<f64>, options: &ReadOptions) -> Resul
 pub(crate) fn data_columns(path: &Path, choice: &Choice, columns: usize) -> Result<Vec<usize>> {
     let data = match &choice.data {
         Some(columns) => columns.clone(),
-        None => (0..columns).filter(|&j| choice.weights != Some(j) && choice.labels != Some(j)).collect(),
+        None => (0..columns).filter(|&j| choice.is_candidate(j)).collect(),
     };
     if data.is_empty() {
         return Err(Error::new(path, ErrorKind::NoNumbers { columns: numbered_names(columns) }));

@@ -43,6 +43,8 @@ pub struct Table {
 pub struct ReadOptions {
     /// The columns to read, in this order; all columns of numbers if absent. Files without names have columns x1 … xD.
     pub columns: Option<Vec<String>>,
+    /// Columns that are not read, whatever they hold; when `columns` names them, too, that is an error.
+    pub without: Vec<String>,
     /// The column of row weights; it is taken out of the data.
     pub weights: Option<String>,
     /// A column kept as text; it is taken out of the data.

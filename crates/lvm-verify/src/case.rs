@@ -133,7 +133,7 @@ impl Case {
 
     /// The file a field names: below the folder given, below a folder that holds the folder given, or the same with leading folders of
     /// the name (`shared/reference/`) left out.
-    fn resolve(&self, name: &Node<'_>) -> Result<PathBuf> {
+    pub(crate) fn resolve(&self, name: &Node<'_>) -> Result<PathBuf> {
         let relative = Path::new(name.text()?);
         let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
         let parts: Vec<_> = relative.components().collect();
@@ -159,6 +159,11 @@ impl<'c> Node<'c> {
     /// The error that this field is unusable.
     pub fn problem(&self, message: impl Into<String>) -> CaseError {
         CaseError { file: self.case.file.clone(), field: self.path.clone(), message: message.into() }
+    }
+
+    /// The JSON as it stands.
+    pub(crate) fn value(&self) -> &'c Value {
+        self.value
     }
 
     fn child(&self, name: &str, value: &'c Value) -> Node<'c> {

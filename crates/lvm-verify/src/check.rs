@@ -9,8 +9,18 @@ use std::str::FromStr;
 pub enum Layer {
     /// Numerics: special functions, densities, cancellation, exact least squares.
     N,
+    /// Log joints and their gradients, transforms of constrained parameters, ratios of conditionals.
+    L,
+    /// Stochastic estimators at fixed q: ELBO and its gradients, unbiased and of the variance they should have.
+    S,
     /// Closed-form models: EM trajectories and fixed points, PPCA, factor analysis, conjugate posteriors.
     C,
+    /// Optimisers: whether a run ends at q*, the best member of the family.
+    O,
+    /// Posteriors: how far q* is from the truth, and whether the library says so.
+    P,
+    /// Bayesian calibration: simulated data, ranks and symmetry.
+    B,
     /// Metamorphic: identities that hold whatever the data.
     M,
     /// Refusals: bad input gives a typed error or a flag, never a silent number.
@@ -21,13 +31,18 @@ pub enum Layer {
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Layer; 5] = [Layer::N, Layer::C, Layer::M, Layer::F, Layer::D];
+    pub const ALL: [Layer; 10] = [Layer::N, Layer::L, Layer::S, Layer::C, Layer::O, Layer::P, Layer::B, Layer::M, Layer::F, Layer::D];
 
     /// What the layer is about, in a few words.
     pub fn title(self) -> &'static str {
         match self {
             Layer::N => "numerics",
+            Layer::L => "log joints and gradients",
+            Layer::S => "stochastic estimators",
             Layer::C => "closed-form models",
+            Layer::O => "optimisers",
+            Layer::P => "posteriors and verdicts",
+            Layer::B => "Bayesian calibration",
             Layer::M => "metamorphic identities",
             Layer::F => "refusals and contract",
             Layer::D => "determinism",
@@ -47,7 +62,7 @@ impl FromStr for Layer {
         Layer::ALL
             .into_iter()
             .find(|l| l.to_string().eq_ignore_ascii_case(s))
-            .ok_or_else(|| format!("no layer \"{s}\"; there are N, C, M, F, D"))
+            .ok_or_else(|| format!("no layer \"{s}\"; there are {}", Layer::ALL.map(|l| l.to_string()).join(", ")))
     }
 }
 
@@ -74,7 +89,8 @@ pub enum Verdict {
     Pass,
     /// Outside the tolerance, or an error where there should be a number.
     Fail,
-    /// A stochastic check whose interval still straddles the margin after the most draws allowed; counts as a failure to certify.
+    /// A stochastic check whose interval still straddles the margin: more draws are made, and after the last look it is a failure to
+    /// certify.
     Undecided,
     /// Could not be done here; the note says why and how to enable it.
     NotRun,
@@ -143,11 +159,13 @@ pub struct Stochastic {
     /// Standard error of ours.
     #[serde(serialize_with = "number")]
     pub standard_error: f64,
-    /// The smallest bias this check finds with a miss rate below 1e-6: 9.8 standard errors.
+    /// The smallest bias this check finds with a miss rate below 1e-6: z + 4.75 standard errors.
     #[serde(serialize_with = "number")]
     pub detectable_bias: f64,
     /// Draws made.
     pub draws: usize,
+    /// Looks taken, of four.
+    pub looks: usize,
 }
 
 /// One comparison and its verdict.
@@ -237,7 +255,7 @@ pub fn show(v: f64) -> String {
 }
 
 /// A number as JSON has it, and "inf", "-inf", "nan" for what JSON has not.
-fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     match *v {
         v if v.is_finite() => serializer.serialize_f64(v),
         v if v.is_nan() => serializer.serialize_str("nan"),

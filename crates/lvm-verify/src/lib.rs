@@ -17,11 +17,15 @@
 
 pub mod case;
 pub mod check;
+pub mod headline;
 pub mod layers;
+pub mod mutants;
 pub mod oracle;
+pub mod posterior;
 pub mod report;
 pub mod run;
 pub mod selftest;
+pub mod stochastic;
 pub mod subject;
 pub mod suite;
 pub mod tables;

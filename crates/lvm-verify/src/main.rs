@@ -2,20 +2,23 @@
 
 use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
+use lvm_verify::layers::golden;
+use lvm_verify::mutants;
 use lvm_verify::report::{Report, html, table};
-use lvm_verify::run::{Options, run};
+use lvm_verify::run::{Options, list, run};
 use lvm_verify::selftest;
 use lvm_verify::subject::Library;
-use lvm_verify::suite::Selection;
+use lvm_verify::suite::{Budget, Selection};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 /// Checks the latent-variable models of this workspace against exact truths.
 #[derive(Debug, Parser)]
 #[command(name = "lvm-verify", version)]
 struct Arguments {
-    /// Only these layers: N, C, M, F, D
+    /// Only these layers: N, L, S, C, O, P, B, M, F, D
     #[arg(long, value_delimiter = ',')]
     layer: Vec<Layer>,
     /// Only cases whose name contains this
@@ -24,13 +27,19 @@ struct Arguments {
     /// Only checks with this id, such as C1
     #[arg(long, value_name = "ID")]
     id: Vec<String>,
-    /// Keep within a minute: smaller tables, fewer draws
-    #[arg(long)]
+    /// How long the run may take: quick is within a minute, full within fifteen, nightly starts from a fresh seed
+    #[arg(long, value_enum, default_value_t)]
+    budget: Budget,
+    /// The same as --budget quick
+    #[arg(long, conflicts_with = "budget")]
     quick: bool,
+    /// Where random streams start: 0 unless given, in a nightly run the date
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Run a folder of cases in the lvm-reference/1 format instead of the shipped ones
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// List the checks (after running them) without their numbers
+    /// List what would be run, and run nothing
     #[arg(long)]
     list: bool,
     /// Where the report goes as JSON
@@ -42,6 +51,12 @@ struct Arguments {
     /// Plant published bugs one by one and print which check finds which (the kill matrix)
     #[arg(long)]
     self_test: bool,
+    /// Record today's deterministic outputs as the golden digest (D2), with the reason why they changed
+    #[arg(long, value_name = "REASON")]
+    renew_golden: Option<String>,
+    /// Run every fault of the source, or those named, and print which check finds which: only in the build of `cargo xtask verify --mutants`
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
+    mutants: Option<Vec<String>>,
     /// Show only the summary and what did not pass
     #[arg(long)]
     summary: bool,
@@ -66,9 +81,40 @@ fn go(a: &Arguments) -> io::Result<bool> {
         write!(io::stdout().lock(), "{}", matrix.table())?;
         return Ok(matrix.passed());
     }
-    let selection = Selection { layers: a.layer.clone(), cases: a.case.clone(), quick: a.quick, ids: a.id.clone() };
-    let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    if let Some(names) = &a.mutants {
+        if !lvm_core::mutant::POSSIBLE {
+            return Err(io::Error::other("this build has no faults in it; `cargo xtask verify --mutants` makes and runs the one that has"));
+        }
+        let mut out = io::stdout().lock();
+        let matrix = mutants::kill_matrix(&std::env::current_exe()?, names, |k| {
+            let _ = writeln!(io::stderr(), "{} {}", if k.killed { "killed  " } else { "SURVIVED" }, k.what);
+        });
+        let matrix = matrix.map_err(io::Error::other)?;
+        write!(out, "{}\n{}", matrix.table(), mutants::grid(&matrix))?;
+        return Ok(matrix.passed() && !matrix.kills.is_empty());
+    }
+    if let Some(reason) = &a.renew_golden {
+        let mut out = io::stdout().lock();
+        let changed = golden::renew(&Library, reason).map_err(io::Error::other)?;
+        writeln!(out, "{} outputs changed", changed.len())?;
+        changed.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
+        return Ok(true);
+    }
+    let budget = if a.quick { Budget::Quick } else { a.budget };
+    let seed = a.seed.unwrap_or_else(|| if budget == Budget::Nightly { today(SystemTime::now()) } else { 0 });
+    let selection = Selection { layers: a.layer.clone(), cases: a.case.clone(), budget, ids: a.id.clone(), seed };
+    let mut command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    if a.seed.is_none() && seed != 0 {
+        command.push_str(&format!(" --seed {seed}"));
+    }
     let options = Options { selection, dir: a.dir.clone(), command: format!("cargo xtask verify {command}").trim_end().to_owned() };
+    if a.list {
+        let mut out = io::stdout().lock();
+        for l in list(&Library, &options) {
+            writeln!(out, "{} {:3} {}", l.layer, l.id, l.case)?;
+        }
+        return Ok(true);
+    }
     let terminal = io::stderr().is_terminal();
     let report = run(&Library, &options, |group| {
         if terminal {
@@ -80,12 +126,6 @@ fn go(a: &Arguments) -> io::Result<bool> {
     }
     let mut out = io::stdout().lock();
     let colour = if io::stdout().is_terminal() { table::Colour::Ansi } else { table::Colour::None };
-    if a.list {
-        for c in &report.checks {
-            writeln!(out, "{} {:4} {} · {}", c.layer, c.id, c.case, c.quantity)?;
-        }
-        return Ok(true);
-    }
     match a.summary {
         true => {
             for c in report.checks.iter().filter(|c| c.verdict != Verdict::Pass && c.verdict != Verdict::NotSupported) {
@@ -100,6 +140,21 @@ fn go(a: &Arguments) -> io::Result<bool> {
     Ok(report.passed())
 }
 
+/// The date (UTC) as a number such as 20260131.
+fn today(now: SystemTime) -> u64 {
+    let days = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() / 86_400);
+    // Gregorian calendar in eras of 400 years from 1 March   (Richards 2012, Explanatory Supplement, 15.11)
+    let days = days + 719_468;
+    let of_era = days % 146_097;
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + 400 * (days / 146_097) + u64::from(month <= 2);
+    10_000 * year + 100 * month + day
+}
+
 fn write_reports(report: &Report, json: &Path, html: &Path) -> io::Result<()> {
     for (file, text) in [(json, report.json().map_err(io::Error::other)?), (html, html::page(report))] {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", file.display()));
@@ -109,4 +164,17 @@ fn write_reports(report: &Report, json: &Path, html: &Path) -> io::Result<()> {
         std::fs::write(file, text).map_err(named)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, date) in [(0, 19_700_101), (951_782_399, 20_000_228), (951_782_400, 20_000_229), (1_767_225_599, 20_251_231)] {
+            assert_eq!(today(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), date);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use lvm_core::Result;
 use lvm_core::criteria::Criteria;
 use lvm_core::fa::{FaMl, FactorAnalysis};
+use lvm_core::file::{self, Header, Model};
 use lvm_core::fit::Fitted;
 use lvm_core::gmm::{GaussianMixture, GmmEm};
 use lvm_core::imputation::Imputation;
@@ -176,6 +177,22 @@ pub trait Subject: Sync {
     /// Whatever the library says.
     fn impute_factors(&self, model: &FactorAnalysis, data: &dyn RowSource) -> Result<Imputation> {
         model.impute(data)
+    }
+
+    /// The bytes of a model file.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn encode(&self, model: &Model, header: &Header) -> Result<Vec<u8>> {
+        file::encode(model, header)
+    }
+
+    /// The model and the header of a model file.
+    ///
+    /// # Errors
+    /// Whatever the library says.
+    fn decode(&self, bytes: &[u8]) -> Result<(Model, Header)> {
+        file::decode(bytes)
     }
 
     /// BIC of a record.

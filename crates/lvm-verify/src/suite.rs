@@ -1,13 +1,19 @@
 //! Runs groups of checks and collects their verdicts.
 
 use crate::case::CaseError;
-use crate::check::{Check, Layer, Shown, Source, Stochastic, Tolerance, Verdict};
+use crate::check::{Check, Layer, Shown, Source, Tolerance, Verdict};
+use crate::headline::Headline;
+use crate::stochastic::ErrorBudget;
 use crate::subject::Subject;
+use clap::ValueEnum;
 use ndarray::{ArrayRef, Dimension};
+use serde::Serialize;
 use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
+
+mod looks;
 
 /// What is run.
 #[derive(Debug, Clone, Default)]
@@ -16,10 +22,36 @@ pub struct Selection {
     pub layers: Vec<Layer>,
     /// Only cases whose name contains one of these; all if empty.
     pub cases: Vec<String>,
-    /// Only what fits into a minute.
-    pub quick: bool,
+    /// How long the run may take.
+    pub budget: Budget,
     /// Only checks with one of these ids; all if empty.
     pub ids: Vec<String>,
+    /// Where all random streams of the run start.
+    pub seed: u64,
+}
+
+/// How long a run may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// Within a minute: smaller tables, fewer seeds.
+    Quick,
+    /// Within fifteen minutes.
+    #[default]
+    Full,
+    /// As long as it takes: every engine from twenty seeds, calibration by simulation.
+    Nightly,
+}
+
+impl Budget {
+    /// Independent seeds for the checks of an optimiser, since one run has unknown noise: 2, 5, 20 (R5).
+    pub fn seeds(self) -> usize {
+        match self {
+            Budget::Quick => 2,
+            Budget::Full => 5,
+            Budget::Nightly => 20,
+        }
+    }
 }
 
 impl Selection {
@@ -71,12 +103,57 @@ pub struct Suite<'s> {
     pub watch: Option<Watch<'s>>,
     /// The `--dir` of the run, for the commands that reproduce a check.
     pub dir: Option<String>,
+    /// Where groups are written down instead of being run: for `--list`.
+    pub listing: Option<Vec<Listed>>,
+    /// The family-wise error that stochastic checks share.
+    pub error_budget: ErrorBudget,
+    /// Stochastic comparisons so far.
+    pub comparisons: usize,
+    /// The five numbers of each model.
+    pub headlines: Vec<Headline>,
+}
+
+/// A group of checks that would be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The layer.
+    pub layer: Layer,
+    /// The check of the catalogue, such as `C1`; `-` for a case of a kind that is not supported.
+    pub id: String,
+    /// The case.
+    pub case: String,
 }
 
 impl<'s> Suite<'s> {
     /// An empty suite for `subject`.
     pub fn new(subject: &'s dyn Subject, selection: Selection) -> Self {
-        Suite { subject, selection, checks: Vec::new(), exhibits: Vec::new(), watch: None, dir: None }
+        Suite {
+            subject,
+            selection,
+            checks: Vec::new(),
+            exhibits: Vec::new(),
+            watch: None,
+            dir: None,
+            listing: None,
+            error_budget: ErrorBudget::default(),
+            comparisons: 0,
+            headlines: Vec::new(),
+        }
+    }
+
+    /// What the command that reproduces a check needs besides the check's name.
+    fn flags(&self) -> String {
+        let mut out = String::new();
+        if let Some(dir) = &self.dir {
+            let _ = write!(out, " --dir '{dir}'");
+        }
+        if let Some(name) = (self.selection.budget != Budget::default()).then(|| self.selection.budget.to_possible_value()).flatten() {
+            let _ = write!(out, " --budget {}", name.get_name());
+        }
+        if self.selection.seed != 0 {
+            let _ = write!(out, " --seed {}", self.selection.seed);
+        }
+        out
     }
 
     /// Runs one group of checks on one case, if it is asked for. An error or a panic inside becomes a failed check.
@@ -84,15 +161,23 @@ impl<'s> Suite<'s> {
         if !self.selection.wants(layer, id, case) {
             return;
         }
+        if let Some(listing) = &mut self.listing {
+            listing.push(Listed { layer, id: id.to_owned(), case: case.to_owned() });
+            return;
+        }
         let mut group = Group {
             layer,
             id: id.to_owned(),
             case: case.to_owned(),
             subject: self.subject,
-            quick: self.selection.quick,
+            quick: self.selection.budget == Budget::Quick,
+            budget: self.selection.budget,
+            seed: self.selection.seed,
+            error_budget: self.error_budget,
             checks: Vec::new(),
             exhibits: Vec::new(),
-            dir: self.dir.clone(),
+            headlines: Vec::new(),
+            flags: self.flags(),
             clock: Instant::now(),
         };
         let problem = match catch_unwind(AssertUnwindSafe(|| body(&mut group))) {
@@ -106,9 +191,16 @@ impl<'s> Suite<'s> {
         if group.checks.is_empty() {
             group.failed("has checks", "the group made no comparison".to_owned());
         }
+        self.comparisons += group.checks.iter().filter(|c| c.stochastic.is_some()).count();
+        let allowed = self.error_budget.comparisons;
+        if self.comparisons > allowed {
+            let message = format!("{} stochastic comparisons, and the family-wise error is shared out among {allowed}", self.comparisons);
+            group.failed("error budget", message);
+        }
         if let Some(watch) = &mut self.watch {
             watch(&group);
         }
+        self.headlines.append(&mut group.headlines);
         self.checks.append(&mut group.checks);
         self.exhibits.append(&mut group.exhibits);
     }
@@ -157,11 +249,19 @@ pub struct Group<'s> {
     pub subject: &'s dyn Subject,
     /// Whether the run must fit into a minute.
     pub quick: bool,
+    /// How long the run may take.
+    pub budget: Budget,
+    /// The seed of the run.
+    seed: u64,
+    error_budget: ErrorBudget,
     /// What was found so far.
     pub checks: Vec<Check>,
     /// Curves and points for the HTML page.
     pub exhibits: Vec<crate::report::exhibit::Exhibit>,
-    dir: Option<String>,
+    /// The five numbers of each model.
+    pub headlines: Vec<Headline>,
+    /// What the command that reproduces a check needs besides the check's name.
+    flags: String,
     clock: Instant,
 }
 
@@ -266,52 +366,6 @@ impl Group<'_> {
         self.push(check);
     }
 
-    /// An equivalence test of a mean. `draw(n)` returns n fresh values; their mean must lie within `margin` of the truth, by an interval of
-    /// 5.29 standard errors (false alarm 5e-7 over three looks). Draws n, then 4 n, then 16 n in all, until the interval lies inside or
-    /// outside the margin; straddling it still, the check is UNDECIDED.
-    pub fn mean(
-        &mut self,
-        quantity: impl Into<String>,
-        truth: f64,
-        margin: f64,
-        n: usize,
-        reason: &str,
-        mut draw: impl FnMut(usize) -> Result<Vec<f64>, Problem>,
-    ) -> Outcome {
-        const Z: f64 = 5.29;
-        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
-        let mut verdict = Verdict::Undecided;
-        let mut standard_error = f64::INFINITY;
-        for total in [n, 4 * n, 16 * n] {
-            for v in draw(total - count as usize)? {
-                // Welford's update: no cancellation.
-                count += 1.0;
-                let d = v - mean;
-                mean += d / count;
-                squares += d * (v - mean);
-            }
-            standard_error = (squares / (count - 1.0) / count).sqrt();
-            let off = (mean - truth).abs();
-            if off + Z * standard_error <= margin {
-                verdict = Verdict::Pass;
-            } else if off.is_nan() || off - Z * standard_error > margin {
-                verdict = Verdict::Fail;
-            }
-            if verdict != Verdict::Undecided {
-                break;
-            }
-        }
-        let mut check = self.blank(quantity.into(), Source::E, Shown::Number(mean), Shown::Number(truth));
-        check.difference = (mean - truth).abs();
-        check.tolerance = margin;
-        check.reason = format!("{reason}; equivalence test, z = {Z} for each of three looks");
-        check.verdict = verdict;
-        check.note = (verdict == Verdict::Undecided).then(|| "cannot certify: the interval straddles the margin".to_owned());
-        check.stochastic = Some(Stochastic { standard_error, detectable_bias: 9.8 * standard_error, draws: count as usize });
-        self.push(check);
-        Ok(())
-    }
-
     /// Records a check that could not be done here, and the command that would enable it.
     pub fn not_run(&mut self, quantity: impl Into<String>, why: impl Into<String>, enable: impl Into<String>) {
         let mut check = self.blank(quantity.into(), Source::Q, Shown::Text("-".into()), Shown::Text("-".into()));
@@ -340,10 +394,7 @@ impl Group<'_> {
     }
 
     fn blank(&self, quantity: String, source: Source, ours: Shown, truth: Shown) -> Check {
-        let mut reproduce = format!("cargo xtask verify --layer {} --id {} --case '{}'", self.layer, self.id, self.case);
-        if let Some(dir) = &self.dir {
-            let _ = write!(reproduce, " --dir '{dir}'");
-        }
+        let reproduce = format!("cargo xtask verify --layer {} --id {} --case '{}'{}", self.layer, self.id, self.case, self.flags);
         Check {
             layer: self.layer,
             id: self.id.clone(),
@@ -403,65 +454,12 @@ fn index_label(mut i: usize, shape: &[usize]) -> String {
 
 /// FNV-1a over the bits: short, stable across platforms and versions.
 pub(crate) fn digest(values: &[f64]) -> u64 {
-    values
-        .iter()
-        .flat_map(|v| v.to_bits().to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    fnv(values.iter().flat_map(|v| v.to_bits().to_le_bytes()))
+}
+
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::subject::Library;
-    use ndarray::array;
-
-    fn verdicts(body: impl FnOnce(&mut Group<'_>) -> Outcome) -> Vec<Verdict> {
-        let mut suite = Suite::new(&Library, Selection::default());
-        suite.group(Layer::C, "T", "test", body);
-        suite.checks.iter().map(|c| c.verdict).collect()
-    }
-
-    #[test]
-    fn nan_wrong_shape_panic_error_and_silence_all_fail() {
-        let t = Tolerance::relative(1.0, "test");
-        assert_eq!(
-            verdicts(|g| {
-                g.scalar("nan", Source::E, f64::NAN, 1.0, &t);
-                Ok(())
-            }),
-            [Verdict::Fail]
-        );
-        assert_eq!(
-            verdicts(|g| {
-                g.array("shape", Source::E, &array![1.0], &array![1.0, 2.0], &t);
-                Ok(())
-            }),
-            [Verdict::Fail]
-        );
-        assert_eq!(verdicts(|_| panic!("on purpose")), [Verdict::Fail]);
-        assert_eq!(verdicts(|_| Err(Problem("on purpose".into()))), [Verdict::Fail]);
-        assert_eq!(verdicts(|_| Ok(())), [Verdict::Fail]);
-    }
-
-    #[test]
-    fn equal_infinities_agree_and_the_worst_entry_is_shown() {
-        let t = Tolerance::absolute(0.1, "test");
-        let mut suite = Suite::new(&Library, Selection::default());
-        suite.group(Layer::C, "T", "test", |g| {
-            g.scalar("inf", Source::E, f64::INFINITY, f64::INFINITY, &t);
-            g.array("worst", Source::E, &array![[1.0, 2.0], [3.05, 4.0]], &array![[1.0, 2.0], [3.0, 4.01]], &t);
-            Ok(())
-        });
-        assert!(suite.checks.iter().all(|c| c.verdict == Verdict::Pass));
-        assert_eq!(suite.checks[1].quantity, "worst[1,0]");
-    }
-
-    #[test]
-    fn an_equivalence_test_needs_power_to_pass() {
-        // Mean 0 exactly, variance 1: the standard error with n = 100 is 0.1, far above the margin 0.01, even at 16 n.
-        let noisy = |n: usize| Ok((0..n).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect());
-        assert_eq!(verdicts(|g| g.mean("weak", 0.0, 0.01, 100, "test", noisy)), [Verdict::Undecided]);
-        assert_eq!(verdicts(|g| g.mean("strong", 0.0, 0.6, 100, "test", noisy)), [Verdict::Pass]);
-        assert_eq!(verdicts(|g| g.mean("biased", 2.0, 0.6, 100, "test", noisy)), [Verdict::Fail]);
-    }
-}
+mod tests;

@@ -15,6 +15,18 @@ pub mod amortized;
 pub mod family;
 pub mod local;
 pub mod models;
+pub mod bijection;
+pub mod bound;
+pub mod cavi;
+pub mod check;
+pub mod deterministic;
+pub mod diagnose;
+pub mod estimator;
+pub mod expectation;
+pub mod family;
+pub mod local;
+#[cfg(feature = "nuts")]
+pub mod simulate;
 pub mod target;
 
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! Commands that use a fitted model.
 
-use super::shared::{DataArgs, at_least_one};
+use super::shared::{DataArgs, at_least_one, seed};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -77,7 +77,7 @@ pub(crate) struct SampleArgs {
     #[arg(long)]
     pub(crate) with_latent: bool,
     /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) out: TableOutArgs,

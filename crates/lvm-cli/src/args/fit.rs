@@ -1,6 +1,6 @@
 //! `lvm fit gmm|ppca|fa`.
 
-use super::shared::{DataArgs, Initial, SaveArgs, StoppingArgs, at_least_one, not_negative};
+use super::shared::{DataArgs, Initial, SaveArgs, StoppingArgs, at_least_one, not_negative, seed};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub(crate) struct FitGmmArgs {
     #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) components: Option<usize>,
     /// Shape of the covariances (full, or that of the model --init names)
-    #[arg(long, value_enum, value_name = "SHAPE")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "SHAPE")]
     pub(crate) covariance: Option<Shape>,
     /// Start: kmeans++, random, a table of responsibilities (N x K), or a model file to go on from
     #[arg(long, value_name = "START", default_value = "kmeans++", value_parser = Initial::parse)]
@@ -45,7 +45,7 @@ pub(crate) struct MixtureArgs {
     #[arg(long, value_name = "RIDGE", allow_negative_numbers = true, default_value = "0", value_parser = not_negative)]
     pub(crate) reg: f64,
     /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) stopping: StoppingArgs,
@@ -58,7 +58,7 @@ pub(crate) struct FitPpcaArgs {
     #[arg(short = 'q', long = "components", value_name = "Q", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) components: usize,
     /// How to find the maximum; auto is closed form, or EM with --missing
-    #[arg(long, value_enum, default_value_t = PpcaMethod::Auto)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = PpcaMethod::Auto)]
     pub(crate) method: PpcaMethod,
     /// Independent starts of EM
     #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
@@ -67,7 +67,7 @@ pub(crate) struct FitPpcaArgs {
     #[arg(long, value_name = "MODEL")]
     pub(crate) init: Option<PathBuf>,
     /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) stopping: StoppingArgs,
@@ -101,14 +101,14 @@ pub(crate) struct FitFaArgs {
     #[arg(short = 'q', long = "factors", value_name = "Q", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) factors: usize,
     /// Rotation of the loadings
-    #[arg(long, value_enum, default_value_t = RotationChoice::None)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = RotationChoice::None)]
     pub(crate) rotation: RotationChoice,
     /// A model file to go on from
     #[arg(long, value_name = "MODEL")]
     pub(crate) init: Option<PathBuf>,
     /// DATA is not a table of rows but the covariance or correlation matrix (D x D) of N rows
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one,
-        conflicts_with_all = ["columns", "weights", "missing", "stream", "seed"])]
+        conflicts_with_all = ["columns", "without", "weights", "missing", "stream", "seed"])]
     pub(crate) covariance_of: Option<usize>,
     #[command(flatten)]
     pub(crate) factor: FactorArgs,
@@ -121,14 +121,14 @@ pub(crate) struct FitFaArgs {
 /// What `fit fa` and `select fa` share.
 #[derive(Debug, Args)]
 pub(crate) struct FactorArgs {
-    /// How to find the maximum (quasi-newton, or em with --missing)
-    #[arg(long, value_enum)]
+    /// How to find the maximum (quasi-newton, or squarem when cells are missing)
+    #[arg(long, value_enum, ignore_case = true)]
     pub(crate) method: Option<FaMethod>,
     /// Independent starts, of which the likeliest is kept
     #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) restarts: Option<usize>,
     /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) stopping: StoppingArgs,
@@ -139,8 +139,10 @@ pub(crate) struct FactorArgs {
 pub(crate) enum FaMethod {
     /// Quasi-Newton on the concentrated likelihood
     QuasiNewton,
-    /// Expectation-maximisation on the sufficient statistics; needed for missing values
+    /// Expectation-maximisation; simple, monotone, slow
     Em,
+    /// Accelerated expectation-maximisation over the rows
+    Squarem,
     /// ECME: EM with both steps on the likelihood itself
     Ecme,
 }

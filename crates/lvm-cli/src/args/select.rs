@@ -1,7 +1,7 @@
 //! `lvm select gmm|ppca|fa`.
 
 use super::fit::{FactorArgs, MixtureArgs, Shape};
-use super::shared::{DataArgs, SaveArgs, at_least_one, at_least_two};
+use super::shared::{DataArgs, SaveArgs, at_least_one, at_least_two, seed};
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Among which models to choose.
@@ -35,10 +35,10 @@ pub(crate) struct SelectGmmArgs {
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// Covariance shapes to try, separated by commas
-    #[arg(long, value_enum, value_name = "SHAPES", value_delimiter = ',', default_value = "full,tied,diag,spherical")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "SHAPES", value_delimiter = ',', default_value = "full,tied,diag,spherical")]
     pub(crate) covariance: Vec<Shape>,
     /// What to choose by
-    #[arg(long, value_enum, default_value_t = GmmCriterion::Bic)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = GmmCriterion::Bic)]
     pub(crate) criterion: GmmCriterion,
     #[command(flatten)]
     pub(crate) mixture: MixtureArgs,
@@ -67,10 +67,10 @@ pub(crate) struct SelectPpcaArgs {
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// What to choose by
-    #[arg(long, value_enum, default_value_t = PpcaCriterion::Bic)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = PpcaCriterion::Bic)]
     pub(crate) criterion: PpcaCriterion,
     /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -97,7 +97,7 @@ pub(crate) struct SelectFaArgs {
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// What to choose by
-    #[arg(long, value_enum, default_value_t = FaCriterion::Bic)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = FaCriterion::Bic)]
     pub(crate) criterion: FaCriterion,
     #[command(flatten)]
     pub(crate) factor: FactorArgs,

@@ -14,6 +14,9 @@ pub(crate) struct DataArgs {
     /// Use these columns only: names, or numbers from 1; separated by commas
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub(crate) columns: Vec<String>,
+    /// Leave these columns out: names, or numbers from 1; separated by commas
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', conflicts_with = "columns")]
+    pub(crate) without: Vec<String>,
     /// This column holds row weights: weight w means that the row stands w times
     #[arg(long, value_name = "COLUMN")]
     pub(crate) weights: Option<String>,
@@ -31,10 +34,10 @@ pub(crate) struct DataArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FormatArgs {
     /// Whether the first line holds names
-    #[arg(long, value_enum, default_value_t = HeaderChoice::Auto, hide_possible_values = true, value_name = "auto|yes|no")]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = HeaderChoice::Auto, hide_possible_values = true, value_name = "auto|yes|no")]
     pub(crate) header: HeaderChoice,
     /// What stands between the fields (found out if not given)
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "comma|semicolon|tab|blank")]
+    #[arg(long, value_enum, ignore_case = true, hide_possible_values = true, value_name = "comma|semicolon|tab|blank")]
     pub(crate) separator: Option<SeparatorChoice>,
     /// The array of an .npz file
     #[arg(long, value_name = "NAME")]
@@ -148,8 +151,16 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("at least 1 is needed".to_owned()),
         Ok(count) => Ok(count),
+        Err(_) if text.contains([',', ':', '-']) && !text.starts_with('-') => {
+            Err("one whole number is needed here; lvm select tries several sizes".to_owned())
+        }
         Err(_) => Err("a whole number of at least 1 is needed".to_owned()),
     }
+}
+
+/// A seed.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number of at least 0 is needed".to_owned())
 }
 
 /// A count of at least two.

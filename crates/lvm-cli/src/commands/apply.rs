@@ -36,21 +36,16 @@ pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
     }
     let input = Input::for_model(&args.data, &stored)?;
     let rows = input.rows();
-    let mut report = PosteriorReport {
-        model: stored::family(&stored.model),
-        table: input.report(),
-        responsibilities: None,
-        mean: None,
-        covariance: None,
-    };
+    let mut report =
+        PosteriorReport { model: stored.family().name(), table: input.report(), responsibilities: None, mean: None, covariance: None };
     let numbers = match &stored.model {
         Model::Gmm(model) => {
-            let r = model.responsibilities(&rows).map_err(|e| input.explain(e))?;
+            let r = model.responsibilities(&rows).map_err(|e| input.explain(stored.family(), e))?;
             report.responsibilities = args.out.json.then(|| nested(r.view()));
             Numbers { columns: (0..r.ncols()).map(|k| format!("component_{k}")).collect(), x: r }
         }
-        Model::Ppca(model) => gaussian(args, &mut report, &model.infer(&rows).map_err(|e| input.explain(e))?),
-        Model::Fa(model) => gaussian(args, &mut report, &model.infer(&rows).map_err(|e| input.explain(e))?),
+        Model::Ppca(model) => gaussian(args, &mut report, &model.infer(&rows).map_err(|e| input.explain(stored.family(), e))?),
+        Model::Fa(model) => gaussian(args, &mut report, &model.infer(&rows).map_err(|e| input.explain(stored.family(), e))?),
     };
     Emit { what: "posterior", out: &args.out, skipped: &report.table.skipped_columns }.emit(&numbers, &report)
 }
@@ -96,8 +91,8 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
         return Err(Failure::usage("--bartlett is for factor analysis"));
     }
     let input = Input::for_model(&args.data, &stored)?;
-    let mut report = MapReport { model: stored::family(&stored.model), table: input.report(), component: None, z: None };
-    let numbers = latents(args, &stored, &input, &mut report).map_err(|e| input.explain(e))?;
+    let mut report = MapReport { model: stored.family().name(), table: input.report(), component: None, z: None };
+    let numbers = latents(args, &stored, &input, &mut report).map_err(|e| input.explain(stored.family(), e))?;
     Emit { what: "most probable latents", out: &args.out, skipped: &report.table.skipped_columns }.emit(&numbers, &report)
 }
 

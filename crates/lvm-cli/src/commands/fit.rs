@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::output;
 use crate::progress::Bar;
 use crate::report::{self, FitReport, Parameters};
-use crate::stored::{self, Model};
+use crate::stored::{self, Family, Model};
 use lvm_core::criteria::Criteria;
 use lvm_core::fa::{self, FaMl, Method, Rotation};
 use lvm_core::fit::{Fitted, Stopping};
@@ -32,10 +32,10 @@ fn fit_gmm(args: FitGmmArgs) -> Outcome {
     let components = match (&start, args.components) {
         (_, Some(components)) => components,
         (Start::Responsibilities(r), None) => r.ncols(),
-        (Start::Parameters(model), None) => model.n_components(),
+        (Start::Parameters(model) | Start::Resume(Fitted { model, .. }), None) => model.n_components(),
         (_, None) => return Err(Failure::usage("how many components? Say -k K, or let lvm select gmm DATA --max K choose")),
     };
-    let given = matches!(start, Start::Responsibilities(_) | Start::Parameters(_));
+    let given = matches!(start, Start::Responsibilities(_) | Start::Parameters(_) | Start::Resume(_));
     if given && args.mixture.restarts.is_some_and(|r| r > 1) {
         return Err(Failure::usage(FIXED_START));
     }
@@ -43,7 +43,7 @@ fn fit_gmm(args: FitGmmArgs) -> Outcome {
     em.components = components;
     em.covariance = match (&start, args.covariance) {
         (_, Some(covariance)) => shape(covariance),
-        (Start::Parameters(model), None) => model.covariance_type(),
+        (Start::Parameters(model) | Start::Resume(Fitted { model, .. }), None) => model.covariance_type(),
         (_, None) => CovarianceType::Full,
     };
     em.start = start;
@@ -54,7 +54,7 @@ fn fit_gmm(args: FitGmmArgs) -> Outcome {
     let bar = Bar::new("reading");
     let fitted = em.fit_watched(&input.rows(), args.mixture.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, fitted.map_err(|e| input.explain(e))?.map(Model::Gmm), &args.save)
+    finish(&input, fitted.map_err(|e| input.explain(Family::Gmm, e))?.map(Model::Gmm), &args.save)
 }
 
 /// The start that `--init` names.
@@ -63,10 +63,13 @@ fn start(init: &Initial) -> Outcome<Start> {
         Initial::KMeansPlusPlus => Ok(Start::KMeansPlusPlus),
         Initial::Random => Ok(Start::RandomRows),
         Initial::Responsibilities(path) => Ok(Start::Responsibilities(Input::matrix(path)?)),
-        Initial::Model(path) => match stored::load(path)?.model {
-            Model::Gmm(model) => Ok(Start::Parameters(model)),
-            other => Err(stored::wrong_family(path, &other, "a Gaussian mixture")),
-        },
+        Initial::Model(path) => {
+            let stored = stored::load(path)?;
+            match &stored.model {
+                Model::Gmm(model) => Ok(stored.fitted(model.clone()).map_or_else(|| Start::Parameters(model.clone()), Start::Resume)),
+                other => Err(stored::wrong_family(path, other, "a Gaussian mixture")),
+            }
+        }
     }
 }
 
@@ -108,7 +111,7 @@ fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
         None => PpcaMl { components: args.components, solver: solver(args.method) }.fit(&input.rows(), args.seed),
     };
     drop(bar);
-    finish(&input, fitted.map_err(|e| input.explain(e))?.map(Model::Ppca), &args.save)
+    finish(&input, fitted.map_err(|e| input.explain(Family::Ppca, e))?.map(Model::Ppca), &args.save)
 }
 
 /// Options that do not go together.
@@ -156,7 +159,7 @@ pub(crate) fn record(input: &Input, fitted: &Fitted<Model>, save: &SaveArgs) -> 
         stored::save(path, input, fitted, criteria)?;
     }
     let output = save.output.as_ref().map(|path| path.display().to_string());
-    Ok(FitReport::new(stored::family(&fitted.model), input.report(), fitted, criteria, Parameters::of(&fitted.model), output))
+    Ok(FitReport::new(fitted.model.family().name(), input.report(), fitted, criteria, Parameters::of(&fitted.model), output))
 }
 
 fn ppca_em(args: &FitPpcaArgs) -> Outcome<PpcaEm> {
@@ -192,7 +195,7 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
     }
     if let Some(n) = args.covariance_of {
         let (input, matrix) = Input::covariance(&args.data.data, &args.data.format, n as f64)?;
-        let fitted = ml.fit_covariance(matrix.view(), n as f64).map_err(|e| input.explain(e))?;
+        let fitted = ml.fit_covariance(matrix.view(), n as f64).map_err(|e| input.explain(Family::Fa, e))?;
         return finish(&input, fitted.map(Model::Fa), &args.save);
     }
     let input = Input::open(&args.data)?;
@@ -202,20 +205,25 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
     let bar = Bar::new("fitting");
     let fitted = ml.fit_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, fitted.map_err(|e| input.explain(e))?.map(Model::Fa), &args.save)
+    finish(&input, fitted.map_err(|e| input.explain(Family::Fa, e))?.map(Model::Fa), &args.save)
 }
 
 /// Maximum likelihood as the options that `fit` and `select` share say.
 pub(crate) fn factor_analysis(args: &FactorArgs, missing: bool) -> Outcome<FaMl> {
     let method = match (args.method, missing) {
-        (None, false) | (Some(FaMethod::QuasiNewton), false) => Method::QuasiNewton,
-        (None | Some(FaMethod::Em), _) => Method::Em,
+        // with missing cells the library makes squarem of it
+        (None, _) | (Some(FaMethod::QuasiNewton), false) => Method::QuasiNewton,
+        (Some(FaMethod::Em), _) => Method::Em,
+        (Some(FaMethod::Squarem), _) => Method::Squarem,
         (Some(FaMethod::Ecme), false) => Method::Ecme,
-        (Some(_), true) => return Err(Failure::usage("--missing needs --method em: the other methods have no place for missing values")),
+        (Some(_), true) => {
+            return Err(Failure::usage(
+                "--missing needs --method squarem or em: the others have no place for missing values; or leave it out",
+            ));
+        }
     };
-    if method == Method::QuasiNewton && args.stopping.tol.is_some_and(|tol| tol > 0.0) {
-        let message =
-            "--tol concerns em and ecme; quasi-newton always goes on until the gradient vanishes (--tol 0: for --max-iter iterations)";
+    if method == Method::QuasiNewton && !missing && args.stopping.tol.is_some_and(|tol| tol > 0.0) {
+        let message = "--tol concerns em, squarem and ecme; quasi-newton always goes on until the gradient vanishes (--tol 0: for --max-iter iterations)";
         return Err(Failure::usage(message));
     }
     let default = FaMl::default();

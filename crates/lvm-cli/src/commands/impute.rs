@@ -40,10 +40,10 @@ pub(crate) fn run(mut args: ImputeArgs) -> Outcome {
     output::check_table_target(args.sd.as_deref())?;
     let stored = stored::load(&args.model)?;
     let input = Input::for_model(&args.data, &stored)?;
-    let imputation = stored.impute(&input.rows()).map_err(|e| input.explain(e))?;
+    let imputation = stored.impute(&input.rows()).map_err(|e| input.explain(stored.family(), e))?;
     let columns = input.columns().to_vec();
     let report = ImputeReport {
-        model: stored::family(&stored.model),
+        model: stored.family().name(),
         table: input.report(),
         x: if args.out.json { nested(imputation.x.view()) } else { Vec::new() },
         imputed: if args.out.json { imputed(&imputation, &columns) } else { Vec::new() },

@@ -9,7 +9,7 @@ use crate::stored;
 pub(crate) fn run(args: &InfoArgs) -> Outcome {
     let stored = stored::load(&args.model)?;
     let report = InfoReport {
-        model: stored::family(&stored.model),
+        model: stored.family().name(),
         n: stored.rows(),
         d: stored.dim(),
         columns: stored.columns(),

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &SampleArgs) -> Outcome {
     let (latents, x) = draw(args, &stored, &mut rng)?;
     let columns = stored.columns();
     let report = SampleReport {
-        model: stored::family(&stored.model),
+        model: stored.family().name(),
         n: args.rows,
         d: stored.dim(),
         seed: args.seed,

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
     output::check_table_target(target)?;
     let stored = stored::load(&args.model)?;
     let input = Input::for_model(&args.data, &stored)?;
-    let evidence = stored.log_evidence(&input.rows()).map_err(|e| input.explain(e))?;
+    let evidence = stored.log_evidence(&input.rows()).map_err(|e| input.explain(stored.family(), e))?;
     // log L = Σ_n w_n log p(x_n); rows of weight zero are not there.
     let log_likelihood = match input.weights() {
         None => evidence.sum(),
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
         numbers.write(target)?;
     }
     let report = ScoreReport {
-        model: stored::family(&stored.model),
+        model: stored.family().name(),
         table: input.report(),
         log_evidence: evidence.to_vec(),
         log_likelihood,

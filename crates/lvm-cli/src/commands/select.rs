@@ -9,7 +9,7 @@ use crate::input::Input;
 use crate::output;
 use crate::progress::Bar;
 use crate::report::{self, SelectReport};
-use crate::stored::Model;
+use crate::stored::{Family, Model};
 use lvm_core::fa::FaSelect;
 use lvm_core::gmm::GmmSelect;
 use lvm_core::ppca::PpcaSelect;
@@ -42,7 +42,7 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
     let bar = Bar::new("fitting");
     let selection = select.select_watched(&input.rows(), args.mixture.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, selection.map_err(|e| input.explain(e))?, Model::Gmm, &args.save)
+    finish(&input, selection.map_err(|e| input.explain(Family::Gmm, e))?, Model::Gmm, &args.save)
 }
 
 fn ppca(args: &SelectPpcaArgs) -> Outcome {
@@ -60,9 +60,9 @@ fn ppca(args: &SelectPpcaArgs) -> Outcome {
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
-    let selection = select.select(&input.rows(), args.seed);
+    let selection = select.select_watched(&input.rows(), args.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, selection.map_err(|e| input.explain(e))?, Model::Ppca, &args.save)
+    finish(&input, selection.map_err(|e| input.explain(Family::Ppca, e))?, Model::Ppca, &args.save)
 }
 
 fn fa(args: &SelectFaArgs) -> Outcome {
@@ -79,9 +79,9 @@ fn fa(args: &SelectFaArgs) -> Outcome {
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
-    let selection = select.select(&input.rows(), args.factor.seed);
+    let selection = select.select_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, selection.map_err(|e| input.explain(e))?, Model::Fa, &args.save)
+    finish(&input, selection.map_err(|e| input.explain(Family::Fa, e))?, Model::Fa, &args.save)
 }
 
 /// Folds of the cross-validation, if there is one: 5 if nothing else was said.

@@ -117,7 +117,84 @@ fn constant_and_duplicated_columns() {
     let fit = folder.json("fit gmm twice.csv -k 2");
     assert!(!fit["repairs"].as_array().unwrap().is_empty());
     for family in ["gmm constant.csv -k 2", "fa constant.csv -q 1"] {
-        folder.refused(&format!("fit {family}"), 1, &["constant.csv", "column \"b\" is constant", "--columns a,c,d,e,f"]);
+        folder.refused(&format!("fit {family}"), 1, &["constant.csv", "column \"b\" is constant", "--without b"]);
+    }
+}
+
+#[test]
+fn all_constant_columns_are_named_with_the_way_out() {
+    let mut x: Vec<Vec<f64>> = (0..60).map(|i| (0..40).map(|j| ((i * (7 + j)) % 53) as f64).collect()).collect();
+    for row in &mut x {
+        [2, 5, 39].into_iter().for_each(|j| row[j] = 3.0);
+    }
+    let names: Vec<String> = (0..40).map(|j| format!("c{j}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let folder = Folder::new().with("x.csv", csv(&names, &x)).with("x.npy", crate::fit::npy(&x));
+    for family in ["gmm x.csv -k 2", "fa x.csv -q 1"] {
+        let error = folder.refused(&format!("fit {family} -o m.lvm"), 1, &["columns \"c2\", \"c5\", \"c39\" are constant"]);
+        let (_, ready) = error.trim().split_once("hint: ").expect("a hint");
+        assert_eq!(ready, "--without c2,c5,c39");
+        let fit = folder.json(&format!("fit {family} {ready}"));
+        assert_eq!((fit["d"].as_u64(), fit["skipped_columns"][2]["name"].as_str()), (Some(37), Some("c39")));
+    }
+    let by_number = folder.json("fit gmm x.npy -k 2 --covariance diag --without 3,6,40");
+    folder.refused("fit gmm x.npy -k 2", 1, &["--without x3,x6,x40"]);
+    assert_eq!(by_number["d"], 37);
+    // twelve of them are not all listed, but the hint has all
+    for row in &mut x {
+        (20..32).for_each(|j| row[j] = -1.0);
+    }
+    let folder = folder.with("x.csv", csv(&names, &x));
+    let error = folder.refused("fit gmm x.csv -k 2", 1, &["and 5 more (15 in all)", "--without c2,c5,c20,"]);
+    folder.json(&format!("fit gmm x.csv -k 2 --covariance diag {}", error.trim().split_once("hint: ").unwrap().1));
+}
+
+#[test]
+fn columns_left_out() {
+    let folder = iris();
+    let without = folder.json("fit gmm iris.csv -k 2 --without Sepal.Width,4 -o m.lvm");
+    assert_eq!(without["columns"], serde_json::json!(["Sepal.Length", "Petal.Length"]));
+    assert_eq!(without["parameters"], folder.json("fit gmm iris.csv -k 2 --columns 1,3")["parameters"]);
+    folder.refused("fit gmm iris.csv -k 2 --without Sepal.Wdth", 1, &["\"Sepal.Wdth\"", "Sepal.Width"]);
+    folder.refused("fit gmm iris.csv -k 2 --without 2 --columns 1,2", 2, &["--without", "--columns"]);
+    folder.refused("fit gmm iris.csv -k 2 --without 2 --weights 2", 1, &["both asked for and left out"]);
+    folder.refused("fit gmm iris.csv -k 2 --without 1,2,3,4", 1, &["no column"]);
+    folder.refused("score m.lvm iris.csv --without Sepal.Length", 1, &["Sepal.Length", "left out"]);
+    folder.fine("score m.lvm iris.csv --without Sepal.Width");
+}
+
+#[test]
+fn errors_about_rows_name_the_line() {
+    let mut x = rows(20);
+    x[9][2] = 1e200;
+    let folder = Folder::new().with("bare.csv", csv(&[], &x[5..]));
+    let mut x = rows(20);
+    x[4] = vec![f64::NAN; 6];
+    // an empty line counts as a line and not as a row
+    let text = csv(&NAMES, &x).replace("NaN", "").replacen('\n', "\n\n", 1);
+    let folder = folder.with("x.csv", &text);
+    folder.refused("fit gmm x.csv -k 1 --missing", 1, &["line 7, row 4 (from 0)", "every cell is missing"]);
+    folder.refused("fit gmm bare.csv -k 1", 1, &["line 5, row 4 (from 0), column \"x3\"", "overflows", "--without x3"]);
+    let ran = folder.piped("fit gmm - -k 1 --missing", &text);
+    assert!(ran.code == 1 && ran.err.contains("standard input: line 7, row 4"), "{ran:?}");
+}
+
+#[test]
+fn hints_name_the_options_of_the_family() {
+    let folder = Folder::new().with("x.csv", csv(&NAMES, &rows(3)));
+    assert!(!folder.refused("fit gmm x.csv -k 5", 1, &["(-k)"]).contains("-q"));
+    assert!(!folder.refused("fit fa x.csv -q 2", 1, &["(-q)", "3 rows are too few"]).contains("-k"));
+    let folder = Folder::new().with("x.csv", csv(&NAMES, &rows(1)));
+    assert!(!folder.refused("fit ppca x.csv -q 2", 1, &["(-q)", "1 row is too few"]).contains("-k"));
+    assert!(!folder.refused("fit ppca x.csv -q 6", 1, &["set with -q"]).contains("-k"));
+}
+
+#[test]
+fn a_row_without_an_observed_cell_scores_zero() {
+    let folder = iris().with("empty.csv", "Sepal.Length,Sepal.Width,Petal.Length,Petal.Width\n,,,\n5,3,4,1\n");
+    for line in ["gmm iris.csv -k 1", "ppca iris.csv -q 2", "fa iris.csv -q 1"] {
+        folder.fine(&format!("fit {line} -o m.lvm"));
+        assert_eq!(folder.fine("score m.lvm empty.csv --missing -o -").lines().nth(1), Some("0"), "{line}");
     }
 }
 

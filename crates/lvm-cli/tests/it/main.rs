@@ -6,4 +6,5 @@ mod fit;
 mod golden;
 mod harness;
 mod select;
+mod tour;
 mod typos;

@@ -69,7 +69,7 @@ fn options_that_do_not_go_together() {
     folder.refused("fit ppca iris.csv -q 2 --max-iter 10", 2, &["--max-iter", "--method em"]);
     folder.refused("fit ppca iris.csv -q 2 --method eigen --missing", 2, &["--missing", "--method em"]);
     folder.refused("fit ppca iris.csv -q 1 --method gram --tol 1e-3", 2, &["--tol"]);
-    folder.refused("fit fa iris.csv -q 1 --method quasi-newton --missing", 2, &["--method em"]);
+    folder.refused("fit fa iris.csv -q 1 --method quasi-newton --missing", 2, &["--method squarem or em"]);
     folder.refused("fit fa iris.csv -q 1 --tol 1e-3", 2, &["--tol", "ecme"]);
     folder.refused("select gmm iris.csv --max 2 --folds 3", 2, &["--criterion held-out"]);
     folder.refused("select gmm iris.csv --max 2 --min 0", 2, &["--min 0"]);
@@ -80,7 +80,7 @@ fn options_that_do_not_go_together() {
 #[test]
 fn files_that_are_not_there_or_not_tables() {
     let folder = iris().with("notes.lvm", "these are notes");
-    folder.refused("fit gmm irsi.csv -k 3", 1, &["irsi.csv", "cannot open"]);
+    folder.refused("fit gmm irsi.csv -k 3", 1, &["irsi.csv", "cannot open", "did you mean iris.csv?"]);
     folder.refused("fit gmm . -k 3", 1, &["."]);
     folder.refused("score nowhere.lvm iris.csv", 1, &["nowhere.lvm"]);
     folder.refused("info notes.lvm", 1, &["notes.lvm"]);
@@ -115,4 +115,57 @@ fn options_of_another_family() {
     folder.refused("posterior g.lvm iris.csv --covariance", 2, &["PPCA"]);
     folder.refused("map p.lvm iris.csv --bartlett", 2, &["factor analysis"]);
     folder.refused("fit gmm iris.csv -k 2 --init p.lvm", 1, &["p.lvm", "Gaussian mixture"]);
+}
+
+#[test]
+fn verbs_and_models_of_other_programs() {
+    let folder = iris();
+    for (line, meant) in [
+        ("gmm iris.csv -k 3", "lvm fit gmm"),
+        ("train iris.csv", "lvm fit gmm|ppca|fa DATA"),
+        ("predict m.lvm iris.csv", "lvm map MODEL DATA"),
+        ("transform m.lvm iris.csv", "lvm posterior MODEL DATA"),
+        ("generate m.lvm -n 3", "lvm sample MODEL -n N"),
+        ("fit mixture iris.csv -k 3", "gmm is the Gaussian mixture"),
+        ("fit pca iris.csv -q 2", "ppca"),
+    ] {
+        folder.refused(line, 2, &[meant]);
+    }
+}
+
+#[test]
+fn sizes_with_the_wrong_letter_or_none() {
+    let folder = iris();
+    folder.refused("fit gmm iris.csv -q 3", 2, &["'-q'", "-k is the number of components"]);
+    folder.refused("fit gmm iris.csv -K 3", 2, &["-k is the number of components"]);
+    folder.refused("fit ppca iris.csv -q 1 -k 2", 2, &["'-k'", "-q is the number"]);
+    folder.refused("fit gmm iris.csv 3", 2, &["'3'", "goes with -k"]);
+    folder.refused("fit fa iris.csv 2 -q 1", 2, &["goes with -q"]);
+    folder.refused("select gmm iris.csv -k 5", 2, &["--max"]);
+    folder.refused("fit gmm iris.csv -k 1-5", 2, &["'1-5'", "lvm select"]);
+    folder.refused("fit gmm iris.csv -k 3 --seed -1", 2, &["'-1'", "at least 0"]);
+}
+
+#[test]
+fn lists_with_blanks_and_words_in_capitals() {
+    let folder = iris();
+    folder.refused("fit gmm iris.csv -k 2 --columns Sepal.Length Sepal.Width", 2, &["'Sepal.Width'", "commas", "--columns a,b"]);
+    folder.refused("select gmm iris.csv --max 2 --covariance full diag", 2, &["'diag'", "commas"]);
+    folder.fine("fit gmm iris.csv -k 2 --covariance FULL");
+}
+
+#[test]
+fn a_model_is_not_written_over_a_table() {
+    let folder = iris();
+    let before = folder.read("iris.csv");
+    folder.refused("fit gmm iris.csv -k 2 -o iris.csv", 2, &["iris.csv", "ending of a table", ".lvm"]);
+    folder.refused("select ppca iris.csv --max 2 -o best.npy", 2, &["ending of a table"]);
+    assert_eq!(folder.read("iris.csv"), before);
+}
+
+#[test]
+fn a_name_without_its_ending() {
+    let folder = iris();
+    folder.refused("fit gmm iris -k 2", 1, &["did you mean iris.csv?"]);
+    folder.refused("score nothing.lvm iris.csv", 1, &["check the name"]);
 }

@@ -1,6 +1,7 @@
 use super::Summary;
 use crate::dist::{Gamma, Normal, StudentT, Univariate};
 use crate::error::{Error, Result};
+use crate::mutant::planted;
 use crate::special::{HALF_LOG_2PI, lgamma_delta};
 use ndarray::ArrayView1;
 
@@ -82,7 +83,8 @@ impl NormalGamma {
         let total = self.lambda + x.n;
         let shift = x.mean - self.mean;
         let rate = self.precision.rate() + 0.5 * (x.squares + self.lambda * (x.n / total) * shift * shift);
-        Self::new(self.mean + x.n / total * shift, total, Gamma::new(self.precision.shape() + 0.5 * x.n, rate)?)
+        let observed = if planted("normal_gamma_n") { x.n } else { 0.5 * x.n };
+        Self::new(self.mean + x.n / total * shift, total, Gamma::new(self.precision.shape() + observed, rate)?)
     }
 
     /// log p(x₁ … x_n) = log Γ(a')/Γ(a) − a log(b'/b) − n/2 log b' + ½ log(λ/λ') − n/2 log 2π, primes for the posterior.

@@ -1,6 +1,7 @@
 use super::{mahalanobis, positive_definite, same_length, standard_normal};
 use crate::error::Result;
 use crate::linalg;
+use crate::mutant::planted;
 use crate::special::{HALF_LOG_2PI, deviance};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand::Rng;
@@ -61,7 +62,8 @@ impl MultivariateNormal {
     pub fn log_prob(&self, x: ArrayView1<'_, f64>) -> Result<f64> {
         same_length("entries of x", self.dim(), x.len())?;
         let square = mahalanobis(x, self.mean.view(), self.cholesky.view());
-        Ok(-0.5 * (square + linalg::log_det(self.cholesky.view())) - self.dim() as f64 * HALF_LOG_2PI)
+        let constant = if planted("mvn_two_pi") { 0.0 } else { self.dim() as f64 * HALF_LOG_2PI };
+        Ok(-0.5 * (square + linalg::log_det(self.cholesky.view())) - constant)
     }
 
     /// One draw μ + L z, z ~ N(0, I); (D).

@@ -2,6 +2,7 @@ use super::multivariate_normal::relative_excess;
 use super::{log_gamma_draw, positive_definite, same_length, standard_normal};
 use crate::error::{Error, Result};
 use crate::linalg;
+use crate::mutant::planted;
 use crate::special::{digamma, lgamma_bregman, multivariate_lgamma};
 use ndarray::{Array2, ArrayView2};
 use rand::Rng;
@@ -60,7 +61,7 @@ impl Wishart {
         let mut m = of_x.clone();
         linalg::solve_lower(self.cholesky.view(), m.view_mut());
         let trace: f64 = m.iter().map(|v| v * v).sum();
-        let half = 0.5 * self.df;
+        let half = 0.5 * if planted("wishart_df") { self.df + 1.0 } else { self.df };
         Ok(0.5 * (self.df - d as f64 - 1.0) * linalg::log_det(of_x.view())
             - 0.5 * trace
             - half * d as f64 * LN_2

@@ -8,6 +8,7 @@
 //! ∂F/∂x_j = Σ_{m>r} (1 − θ_m) u_jm²  =  1 − A_jj + Σ_{m≤r} (θ_m − 1) u_jm²
 //! ```
 
+use super::fisher::Fisher;
 use super::jacobi;
 use super::krylov;
 use super::sample_covariance::SampleCovariance;
@@ -143,13 +144,11 @@ impl Point {
         h
     }
 
-    /// P ∘ P with P = I − U_r U_rᵀ: the Hessian where the model fits (θ_m = 1 for m > r), twice the Fisher information per row.
-    pub(super) fn fisher(&self) -> Array2<f64> {
-        let head = self.u.slice_axis(Axis(1), Slice::from(..self.active));
-        let mut p = -linalg::matmul(head, head.t());
-        p.diag_mut().mapv_inplace(|v| v + 1.0);
-        p.mapv_inplace(|v| v * v);
-        p
+    /// P ∘ P with P = I − U_r U_rᵀ for the variables named: the Hessian where the model fits (θ_m = 1 for m > r). Where ψ_j is small F is
+    /// about linear in it and has the second derivative ∂F/∂x_j in x_j, which P ∘ P lacks: the moduli of the derivatives are added.
+    pub(super) fn fisher(&self, variables: &[usize]) -> Fisher {
+        let head = self.u.slice_axis(Axis(1), Slice::from(..self.active)).select(Axis(0), variables);
+        Fisher::new(head, variables.iter().map(|&j| self.gradient[j].abs() + 1e-12).collect())
     }
 
     /// Whether all eigenpairs are known.

@@ -27,7 +27,7 @@ pub(super) fn leading(
 ) -> Result<(Array1<f64>, Array2<f64>)> {
     let d = c.nrows();
     let s = s.view().insert_axis(Axis(1));
-    let apply = |x: &Array2<f64>| linalg::matmul(c.view(), (x * &s).view()) * s;
+    let apply = |x: &Array2<f64>| linalg::matmul_by_bands(c.view(), (x * &s).view()) * s;
     let all = || -> Result<(Array1<f64>, Array2<f64>)> {
         let (values, vectors) = linalg::eigh((c * &s * s.t()).view())?;
         let width = (q + GUARD).min(d);
@@ -44,18 +44,19 @@ pub(super) fn leading(
     for _ in 0..RESTARTS {
         // K = [X, A X, …, A^p X], each block made orthogonal to the ones before
         let mut basis = orthonormal(&block)?;
-        let mut last = basis.clone();
+        let mut image = apply(&basis);
+        let mut next = image.clone();
         for _ in 0..DEPTH {
-            let mut next = apply(&last);
+            // twice: what rounding leaves of a block that lies almost in the space so far is not orthogonal to it
             for _ in 0..2 {
                 let overlap = linalg::matmul(basis.t(), next.view());
                 linalg::add_matmul(-1.0, basis.view(), overlap.view(), next.view_mut());
+                next = orthonormal(&next)?;
             }
-            last = orthonormal(&next)?;
-            basis = concatenate(Axis(1), &[basis.view(), last.view()]).map_err(|_| broken())?;
+            basis = concatenate(Axis(1), &[basis.view(), next.view()]).map_err(|_| broken())?;
+            next = apply(&next);
+            image = concatenate(Axis(1), &[image.view(), next.view()]).map_err(|_| broken())?;
         }
-        let basis = orthonormal(&basis)?;
-        let image = apply(&basis);
         let (values, rotation) = linalg::eigh(linalg::matmul(basis.t(), image.view()).view())?;
         let rotation = rotation.slice_axis(Axis(1), Slice::from(..width));
         block = linalg::matmul(basis.view(), rotation);

@@ -10,8 +10,9 @@ use crate::fit::{Algorithm, Step};
 use crate::linalg;
 use crate::linear_gaussian::{Expectations, LinearGaussian};
 use crate::rows::RowSource;
+use crate::squarem::Extrapolation;
 use crate::sweep::{Merge, Plan, sweep};
-use ndarray::{Array1, Array2, Zip};
+use ndarray::{Array1, Array2, Axis, Zip};
 
 /// The algorithm. With ζ = (z, 1) and expectations under p(z_n | observed part of row n):
 ///
@@ -32,6 +33,80 @@ pub(super) struct State {
     expectations: Expectations,
 }
 
+/// EM accelerated by squared extrapolation ([`Extrapolation`]), in the coordinates μ_j/s_j, W_jk/s_j and log ψ_j. An iteration is two
+/// steps of EM and a long one, which is taken back, and shortened, unless the likelihood is at least that after the two. So the
+/// likelihood never falls, and an iteration depends on nothing but the parameters it starts from.
+pub(super) struct Squarem {
+    pub(super) em: MissingEm,
+    /// s_j, the standard deviations of the observed entries (D).
+    pub(super) scale: Array1<f64>,
+}
+
+impl Squarem {
+    fn coordinates(&self, model: &LinearGaussian) -> Vec<f64> {
+        let loadings = model.loadings() / &self.scale.view().insert_axis(Axis(1));
+        let mean = model.mean() / &self.scale;
+        mean.into_iter().chain(loadings).chain(model.noise().iter().map(|psi| psi.ln())).collect()
+    }
+
+    /// The model at these coordinates, in its canonical frame; none if there is none.
+    fn model(&self, coordinates: &[f64], q: usize) -> Option<LinearGaussian> {
+        let d = self.scale.len();
+        let mean = Array1::from_shape_fn(d, |j| coordinates[j] * self.scale[j]);
+        let loadings = Array2::from_shape_fn((d, q), |(j, k)| coordinates[d + j * q + k] * self.scale[j]);
+        let psi = Array1::from_shape_fn(d, |j| coordinates[d + d * q + j].exp().max(self.em.floor[j]));
+        let numbers = mean.iter().chain(&loadings).chain(&psi);
+        if !numbers.into_iter().all(|v| v.is_finite()) {
+            return None;
+        }
+        canonical(LinearGaussian::new(mean, loadings, psi).ok()?).ok()
+    }
+}
+
+/// The same density with W in the frame in which Wᵀ Ψ⁻¹ W is diagonal.
+fn canonical(model: LinearGaussian) -> Result<LinearGaussian> {
+    let Solution { mean, loadings, psi } =
+        Solution::canonical(Some(model.mean().clone()), model.loadings().clone(), model.noise().clone())?;
+    LinearGaussian::new(mean.unwrap_or_else(|| model.mean().clone()), loadings, psi)
+}
+
+impl Algorithm<dyn RowSource + '_> for Squarem {
+    type State = State;
+    type Output = LinearGaussian;
+
+    fn init(&self, data: &(dyn RowSource + '_), seed: u64) -> Result<State> {
+        self.em.init(data, seed)
+    }
+
+    fn step(&self, state: &mut State, data: &(dyn RowSource + '_)) -> Result<Step> {
+        let q = state.model.latents();
+        // W is not turned between the steps, so that it moves as smoothly as EM does
+        let first = self.em.maximise(state)?;
+        let start = self.coordinates(&state.model);
+        *state = State { expectations: Expectations::of(&first, data)?, model: first };
+        let second = self.em.maximise(state)?;
+        let path = Extrapolation::new(start, &self.coordinates(&state.model), &self.coordinates(&second));
+        let second = canonical(second)?;
+        *state = State { expectations: Expectations::of(&second, data)?, model: second };
+        for model in path.lengths().filter_map(|s| self.model(&path.at(s), q)) {
+            let expectations = match Expectations::of(&model, data) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotPositiveDefinite { .. }) => continue,
+                expectations => expectations?,
+            };
+            if expectations.log_likelihood >= state.expectations.log_likelihood {
+                *state = State { model, expectations };
+                break;
+            }
+        }
+        let objective = state.expectations.log_likelihood / state.expectations.weight;
+        Ok(Step { objective, converged: false, repairs: Vec::new() })
+    }
+
+    fn finish(&self, state: State) -> Result<LinearGaussian> {
+        Ok(state.model)
+    }
+}
+
 impl MissingEm {
     /// The M-step.
     fn maximise(&self, State { model, expectations }: &State) -> Result<LinearGaussian> {
@@ -40,8 +115,7 @@ impl MissingEm {
             .and(&expectations.observed)
             .and(&self.floor)
             .map_collect(|error, observed, floor| (error / observed).max(*floor));
-        let canonical = Solution::canonical(Some(regression.mean), regression.loadings, psi)?;
-        LinearGaussian::new(canonical.mean.unwrap_or_else(|| model.mean().clone()), canonical.loadings, canonical.psi)
+        LinearGaussian::new(regression.mean, regression.loadings, psi)
     }
 }
 
@@ -55,7 +129,7 @@ impl Algorithm<dyn RowSource + '_> for MissingEm {
     }
 
     fn step(&self, state: &mut State, data: &(dyn RowSource + '_)) -> Result<Step> {
-        state.model = self.maximise(state)?;
+        state.model = canonical(self.maximise(state)?)?;
         state.expectations = Expectations::of(&state.model, data)?;
         let objective = state.expectations.log_likelihood / state.expectations.weight;
         Ok(Step { objective, converged: false, repairs: Vec::new() })

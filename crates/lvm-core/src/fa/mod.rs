@@ -4,6 +4,7 @@ mod bartlett;
 mod concentrated;
 mod coordinate;
 mod em;
+mod fisher;
 mod jacobi;
 mod krylov;
 mod likelihood_ratio;

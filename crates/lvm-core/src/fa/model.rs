@@ -9,6 +9,7 @@ use crate::imputation::Imputation;
 use crate::linalg;
 use crate::linear_gaussian::{GaussianPosterior, LinearGaussian};
 use crate::model::{Evidence, Infer, LatentModel, MapLatent};
+use crate::mutant::planted;
 use crate::rows::RowSource;
 use ndarray::{Array1, Array2, Axis};
 use rand::Rng;
@@ -180,7 +181,7 @@ impl FactorAnalysis {
         let w = self.unrotated.loadings();
         Array1::from_shape_fn(self.dim(), |j| {
             let psi = self.unrotated.noise()[j];
-            psi / (w.row(j).dot(&w.row(j)) + psi)
+            if planted("fa_raw_uniquenesses") { psi } else { psi / (w.row(j).dot(&w.row(j)) + psi) }
         })
     }
 

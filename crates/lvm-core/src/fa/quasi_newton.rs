@@ -6,6 +6,7 @@
 
 use super::concentrated::{Concentrated, Point};
 use super::coordinate::best_change;
+use super::fisher::Fisher;
 use super::solution::Solution;
 use crate::error::Result;
 use crate::fit::{Algorithm, Step};
@@ -43,6 +44,30 @@ pub(super) struct State {
     pairs: VecDeque<(Array1<f64>, Array1<f64>)>,
     /// No better point is to be found.
     settled: bool,
+}
+
+/// A positive definite model of the Hessian.
+enum Curvature {
+    /// The Hessian itself, by its Cholesky factor.
+    Hessian {
+        /// L (F, F).
+        lower: Array2<f64>,
+    },
+    /// The Fisher information.
+    Fisher(Fisher),
+}
+
+impl Curvature {
+    /// H⁻¹ b in place of b.
+    fn solve(&self, b: &mut Array1<f64>) -> Result<()> {
+        match self {
+            Curvature::Hessian { lower } => {
+                linalg::cholesky_solve(lower.view(), b.view_mut().insert_axis(Axis(1)));
+                Ok(())
+            }
+            Curvature::Fisher(fisher) => fisher.solve(b),
+        }
+    }
 }
 
 impl Algorithm<Concentrated<'_>> for QuasiNewton {
@@ -84,27 +109,23 @@ impl State {
         free.iter().map(|&j| 0.5 * self.point.gradient[j].abs()).fold(0.0, f64::max)
     }
 
-    /// A positive definite model of the Hessian of the free variables, factored, with its exact diagonal where that is known.
-    fn curvature(&self, free: &[usize]) -> Result<(Array2<f64>, Option<Array1<f64>>)> {
+    /// A positive definite model of the Hessian of the free variables, with its exact diagonal where that is known.
+    fn curvature(&self, free: &[usize]) -> (Curvature, Option<Array1<f64>>) {
         let of_free = |h: Array2<f64>| if free.len() == h.nrows() { h } else { h.select(Axis(0), free).select(Axis(1), free) };
         let mut exact = None;
         if self.point.is_full() {
             let h = of_free(self.point.hessian());
             exact = Some(h.diag().to_owned());
             if let Ok(lower) = linalg::cholesky(h.view()) {
-                return Ok((lower, exact));
+                return (Curvature::Hessian { lower }, exact);
             }
         }
-        // Far from the optimum the Hessian can be indefinite; the Fisher information never is (Schur's product theorem). Where ψ_j is
-        // small F is about linear in it and has the second derivative ∂F/∂x_j in x_j, which the Fisher information lacks.
-        let mut fisher = of_free(self.point.fisher());
-        fisher.diag_mut().zip_mut_with(&self.point.gradient.select(Axis(0), free), |v, g| *v += g.abs() + 1e-12);
-        let lower = linalg::cholesky(fisher.view()).map_err(|e| e.of("Fisher information of the uniquenesses"))?;
-        Ok((lower, exact))
+        // Far from the optimum the Hessian can be indefinite; the Fisher information never is.
+        (Curvature::Fisher(self.point.fisher(free)), exact)
     }
 
-    /// −H⁻¹ g on the free variables: H from `lower`, corrected by the curvature pairs (two-loop recursion, Nocedal & Wright 7.4).
-    fn direction(&self, free: &[usize], lower: &Array2<f64>) -> Array1<f64> {
+    /// −H⁻¹ g on the free variables: H corrected by the curvature pairs (two-loop recursion, Nocedal & Wright 7.4).
+    fn direction(&self, free: &[usize], curvature: &Curvature) -> Result<Array1<f64>> {
         let mut d = -self.point.gradient.select(Axis(0), free);
         let pairs: Vec<_> = self.pairs.iter().map(|(s, y)| (s.select(Axis(0), free), y.select(Axis(0), free))).collect();
         let usable = |s: &Array1<f64>, y: &Array1<f64>| s.dot(y) > 1e-10 * s.dot(s).sqrt() * y.dot(y).sqrt();
@@ -114,12 +135,12 @@ impl State {
             *alpha = s.dot(&d) / s.dot(y);
             d.scaled_add(-*alpha, y);
         }
-        linalg::cholesky_solve(lower.view(), d.view_mut().insert_axis(Axis(1)));
+        curvature.solve(&mut d)?;
         for (alpha, (s, y)) in alphas.iter().zip(&pairs) {
             let beta = y.dot(&d) / s.dot(y);
             d.scaled_add(alpha - beta, s);
         }
-        d
+        Ok(d)
     }
 }
 
@@ -130,12 +151,12 @@ impl QuasiNewton {
         if state.largest(&free) <= self.gradient_tolerance.max(0.0) {
             return self.release(state, f);
         }
-        let (lower, exact) = state.curvature(&free)?;
-        let mut d = state.direction(&free, &lower);
+        let (curvature, exact) = state.curvature(&free);
+        let mut d = state.direction(&free, &curvature)?;
         let g = state.point.gradient.select(Axis(0), &free);
         if d.dot(&g) >= 0.0 || d.iter().any(|v| !v.is_finite()) {
             state.pairs.clear();
-            d = state.direction(&free, &lower);
+            d = state.direction(&free, &curvature)?;
         }
         // F linear or concave in ψ_j: ∂²F/∂ψ² = (H_jj − g_j)/ψ², and Newton's step in ψ_j goes to zero or beyond if H_jj ≤ 2 g_j.
         let jump: Vec<bool> = free

@@ -3,7 +3,7 @@
 use crate::error::{ErrorKind, Result};
 use crate::moments::Moments;
 use crate::rows::RowSource;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2};
 
 /// S in units in which every variance lies in [1/2, 2).
 ///
@@ -33,13 +33,18 @@ impl SampleCovariance {
     /// From the moments of a table.
     pub(super) fn of_rows(moments: Moments, data: &dyn RowSource) -> Result<Self> {
         let Moments { weight, mean, covariance, .. } = moments;
-        for (column, (&variance, &mean)) in covariance.diag().iter().zip(&mean).enumerate() {
-            // A column of equal numbers has the variance rounding leaves: (a few ulp of the mean)².
-            if variance.sqrt() <= 4.0 * f64::EPSILON * mean.abs() {
-                return Err(ErrorKind::ConstantColumn { column, name: data.column_name(column) }.into());
+        // A column of equal numbers has the variance rounding leaves: (a few ulp of the mean)².
+        let constant = |column: &usize| covariance[[*column, *column]].sqrt() <= 4.0 * f64::EPSILON * mean[*column].abs();
+        let constants: Vec<usize> = (0..mean.len()).filter(constant).collect();
+        match constants.len() {
+            0 => {}
+            n if n == mean.len() => return Err(ErrorKind::NoVariation.into()),
+            _ => {
+                let columns = constants.into_iter().map(|column| (column, data.column_name(column))).collect();
+                return Err(ErrorKind::ConstantColumns { columns }.into());
             }
         }
-        Ok(Self::new(weight, mean, covariance.view()))
+        Ok(Self::new(weight, mean, covariance))
     }
 
     /// From a covariance or correlation matrix; the mean is zero.
@@ -76,17 +81,18 @@ impl SampleCovariance {
                 return Err(crate::Error::config("covariance", message));
             }
         }
-        if let Some((column, _)) = covariance.diag().iter().enumerate().find(|(_, v)| **v <= 0.0) {
-            return Err(ErrorKind::ConstantColumn { column, name: None }.into());
+        let columns: Vec<_> = covariance.diag().iter().enumerate().filter(|(_, v)| **v <= 0.0).map(|(column, _)| (column, None)).collect();
+        if !columns.is_empty() {
+            return Err(ErrorKind::ConstantColumns { columns }.into());
         }
-        Ok(Self::new(n, Array1::zeros(d), covariance))
+        Ok(Self::new(n, Array1::zeros(d), covariance.to_owned()))
     }
 
-    fn new(n: f64, mean: Array1<f64>, s: ArrayView2<'_, f64>) -> Self {
-        let unit = s.diag().mapv(power_of_two);
-        let mut c = s.to_owned();
-        c /= &unit.view().insert_axis(Axis(1));
-        c /= &unit;
+    fn new(n: f64, mean: Array1<f64>, mut c: Array2<f64>) -> Self {
+        let unit = c.diag().mapv(power_of_two);
+        for (mut row, own) in c.outer_iter_mut().zip(&unit) {
+            row.zip_mut_with(&unit, |c, other| *c /= own * other);
+        }
         let variance = c.diag().to_owned();
         SampleCovariance { n, mean, unit, c, variance }
     }

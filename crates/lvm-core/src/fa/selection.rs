@@ -3,7 +3,7 @@
 use super::maximum_likelihood::FaMl;
 use super::model::FactorAnalysis;
 use crate::criteria::Criteria;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, count};
 use crate::fit::{self, Fitted, Status, Watch};
 use crate::model::LatentModel;
 use crate::random::{Purpose, stream};
@@ -16,7 +16,8 @@ use rand::seq::SliceRandom;
 ///
 /// # Objective
 /// The lowest BIC or AIC, or the highest mean log-likelihood of held-out rows (every row held out once). A number of factors that the
-/// columns do not determine (fewer than 0 degrees of freedom), or whose fit fails, stays in the table with its error.
+/// columns do not determine (fewer than 0 degrees of freedom), or whose fit fails, stays in the table with its error; one that can be
+/// fitted to all rows but not without a fold keeps its criteria beside the error.
 ///
 /// # Defaults
 /// BIC, which finds the number of factors as N grows; AIC and held-out likelihood choose larger models, which predict better.
@@ -70,19 +71,19 @@ impl FaSelect {
         let mut first_error = None;
         for &factors in &self.factors {
             let ml = FaMl { factors, ..self.ml.clone() };
-            let mut candidate = blank(factors);
-            let outcome = ml.fit_watched(data, seed, watch).and_then(|fitted| {
-                let held_out = if self.criterion == Criterion::HeldOut { Some(self.held_out(&ml, data, seed)?) } else { None };
-                Ok((fitted, held_out))
-            });
+            let mut candidate = Candidate::of(factors, None);
             let mut cancelled = false;
-            match outcome {
-                Ok((fitted, held_out)) => {
+            match ml.fit_watched(data, seed, watch) {
+                Ok(fitted) => {
                     let n = total_weight(data);
                     let log_likelihood = fitted.objective() * n;
                     candidate.criteria = Some(Criteria { log_likelihood, n_parameters: fitted.model.n_parameters(), n });
-                    candidate.held_out = held_out;
                     candidate.status = Some(fitted.status);
+                    if self.criterion == Criterion::HeldOut
+                        && let Err(error) = candidate.cross_validated(self.held_out(&ml, data, seed))
+                    {
+                        first_error.get_or_insert(error);
+                    }
                     cancelled = fitted.status == Status::Cancelled;
                     if let Some(score) = self.criterion.score(&candidate)
                         && best.as_ref().is_none_or(|(b, ..)| score > *b)
@@ -91,7 +92,7 @@ impl FaSelect {
                     }
                 }
                 Err(error) => {
-                    candidate.error = Some(error.to_string());
+                    candidate.failed(&error);
                     first_error.get_or_insert(error);
                 }
             }
@@ -116,7 +117,7 @@ impl FaSelect {
         }
         let n = n_present(data);
         if self.criterion == Criterion::HeldOut && (self.folds < 2 || self.folds > n) {
-            return Err(Error::config("folds", format!("{} folds of {n} rows; 2 to {n} are possible", self.folds)));
+            return Err(Error::config("folds", format!("{} of {}; 2 to {n} are possible", count(self.folds, "fold"), count(n, "row"))));
         }
         Ok(())
     }
@@ -139,8 +140,4 @@ impl FaSelect {
         }
         Ok(total / total_weight(data))
     }
-}
-
-fn blank(size: usize) -> Candidate {
-    Candidate { size, covariance: None, criteria: None, icl: None, laplace_evidence: None, held_out: None, status: None, error: None }
 }

@@ -94,6 +94,7 @@ fn partial_variances(sample: &SampleCovariance, q: usize) -> Result<Array1<f64>>
     };
     // (C⁻¹)_jj = Σ_i (L⁻¹)_ij²
     let inverse = linalg::inverse_lower(lower.view());
-    let precision: Array1<f64> = inverse.columns().into_iter().map(|c| c.dot(&c)).collect();
+    let mut precision = Array1::zeros(d);
+    inverse.outer_iter().for_each(|row| precision.zip_mut_with(&row, |p: &mut f64, v| *p += v * v));
     Ok(ndarray::Zip::from(&precision).and(&sample.variance).map_collect(|p, v| (share / p).clamp(0.005 * v, 0.995 * v)))
 }

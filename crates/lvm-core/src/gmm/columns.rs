@@ -142,12 +142,12 @@ impl Columns {
         if self.variance.iter().all(constant) {
             return Err(ErrorKind::NoVariation.into());
         }
-        match self.variance.iter().position(constant) {
-            Some(column) if ridge == 0.0 && covariance != CovarianceType::Spherical => {
-                Err(ErrorKind::ConstantColumn { column, name: data.column_name(column) }.into())
-            }
-            _ => Ok(()),
+        let constants: Vec<usize> = (0..self.variance.len()).filter(|&j| constant(&self.variance[j])).collect();
+        if constants.is_empty() || ridge > 0.0 || covariance == CovarianceType::Spherical {
+            return Ok(());
         }
+        let columns = constants.into_iter().map(|column| (column, data.column_name(column))).collect();
+        Err(ErrorKind::ConstantColumns { columns }.into())
     }
 }
 

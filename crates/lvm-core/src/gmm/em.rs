@@ -1,7 +1,7 @@
 //! Maximum likelihood by expectation-maximisation.
 
-use crate::error::{Error, Result};
-use crate::fit::{Algorithm, Fitted, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
+use crate::error::{Error, Result, count};
+use crate::fit::{Algorithm, Fitted, Repair, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
 use crate::gmm::columns::Columns;
 use crate::gmm::covariance::CovarianceType;
 use crate::gmm::expectation::{Expectation, Rule, check_responsibilities};
@@ -29,9 +29,12 @@ pub enum Start {
     RandomRows,
     /// Responsibilities (N, K): the first M-step starts from these.
     Responsibilities(Array2<f64>),
-    /// A mixture: the first E-step starts from it. A fit that continues from the mixture another fit returned goes through the same
-    /// iterations, bit for bit, as one fit without the interruption.
+    /// A mixture: the first E-step starts from it.
     Parameters(GaussianMixture),
+    /// Where an earlier fit ended: the same iterations follow, bit for bit, and stop where they would have stopped without the
+    /// interruption. How often each component was put back and which ones are held at the floor is read off the repairs of that fit,
+    /// which stand in the record of this one, too, with iteration 0.
+    Resume(Fitted<GaussianMixture>),
 }
 
 /// Maximum likelihood for a [`GaussianMixture`] by EM.
@@ -140,12 +143,28 @@ impl GmmEm {
         let columns = self.check(data)?;
         let restarts = match self.start {
             Start::KMeansPlusPlus | Start::RandomRows => self.restarts,
-            Start::Responsibilities(_) | Start::Parameters(_) => self.restarts.min(1),
+            Start::Responsibilities(_) | Start::Parameters(_) | Start::Resume(_) => self.restarts.min(1),
         };
-        best_of(restarts, |restart| {
+        let mut best = best_of(restarts, |restart| {
             let run = Restart { em: self, columns: &columns, index: restart as u64 };
             run_restart(&run, data, self.stopping, seed, (restart, restarts), &mut *watch)
-        })
+        })?;
+        if let Start::Resume(earlier) = &self.start {
+            best.repairs.splice(0..0, earlier.repairs.iter().map(|r| Repair { iteration: 0, kind: r.kind.clone() }));
+        }
+        Ok(best)
+    }
+
+    /// The mixture whose responsibilities restart number `restart` would begin with, for other algorithms that need a start.
+    ///
+    /// # Errors
+    /// See [the type](GmmEm#errors); also for responsibilities as a start, which are no mixture.
+    pub fn starting_mixture(&self, data: &dyn RowSource, seed: u64, restart: u64) -> Result<GaussianMixture> {
+        let columns = self.check(data)?;
+        match self.first_expectation(data, &columns, &Floor::new(&columns, self.floor, self.ridge), seed, restart)? {
+            Expectation { mixture, rule: Rule::Posterior } => Ok(mixture),
+            _ => Err(Error::config("start", "responsibilities are not the start of a mixture")),
+        }
     }
 
     /// Checks settings and data.
@@ -170,16 +189,16 @@ impl GmmEm {
         check_shape(data, None)?;
         match &self.start {
             Start::Responsibilities(given) => check_responsibilities(given, data.n_rows(), self.components, data)?,
-            Start::Parameters(mixture) => {
+            Start::Parameters(mixture) | Start::Resume(Fitted { model: mixture, .. }) => {
                 check_shape(data, Some(mixture.dim()))?;
                 if mixture.n_components() != self.components || mixture.covariance_type() != self.covariance {
                     return Err(Error::config(
                         "start",
                         format!(
-                            "a mixture of {} components, {}; asked for are {} components, {}",
-                            mixture.n_components(),
+                            "a mixture of {}, {}; asked for: {}, {}",
+                            count(mixture.n_components(), "component"),
                             mixture.covariance_type(),
-                            self.components,
+                            count(self.components, "component"),
                             self.covariance
                         ),
                     ));
@@ -192,23 +211,43 @@ impl GmmEm {
         Ok(columns)
     }
 
-    /// The first state.
-    fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
-        let floor = Floor::new(columns, self.floor, self.ridge);
-        let expectation = match &self.start {
-            Start::Parameters(mixture) => Expectation { mixture: mixture.clone(), rule: Rule::Posterior },
+    /// Where the first responsibilities come from.
+    fn first_expectation(&self, data: &dyn RowSource, columns: &Columns, floor: &Floor, seed: u64, restart: u64) -> Result<Expectation> {
+        Ok(match &self.start {
+            Start::Parameters(mixture) | Start::Resume(Fitted { model: mixture, .. }) => {
+                Expectation { mixture: mixture.clone(), rule: Rule::Posterior }
+            }
             Start::Responsibilities(given) => {
                 let centres = columns.mean.broadcast((self.components, data.n_cols()));
                 // invariant: a vector broadcasts to rows of its own length
                 let mixture = start::reference(columns, centres.expect("rows of D numbers").to_owned())?;
                 Expectation { mixture, rule: Rule::Given(given.clone()) }
             }
-            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => start::kmeans(self, data, columns, &floor, seed, restart)?,
-            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, &floor, seed, restart)?,
-        };
+            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => start::kmeans(self, data, columns, floor, seed, restart)?,
+            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, floor, seed, restart)?,
+        })
+    }
+
+    /// The first state.
+    fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
+        let floor = Floor::new(columns, self.floor, self.ridge);
+        let expectation = self.first_expectation(data, columns, &floor, seed, restart)?;
         let statistics = expectation.gather(data, self.covariance, None)?;
         let k = self.components;
-        Ok(GmmState { columns: columns.clone(), floor, expectation, statistics, floored: vec![false; k], reseeded: vec![0; k] })
+        let mut state = GmmState {
+            columns: columns.clone(),
+            floor,
+            expectation,
+            statistics,
+            floored: vec![false; k],
+            reseeded: vec![0; k],
+            resumed_at: None,
+        };
+        if let Start::Resume(earlier) = &self.start {
+            earlier.repairs.iter().for_each(|repair| state.remember(&repair.kind));
+            state.resumed_at = earlier.trace.last().copied();
+        }
+        Ok(state)
     }
 
     /// M-step, with statistics taken again if a mean has moved far, and with dead components put back.
@@ -229,22 +268,20 @@ impl GmmEm {
             let (back, given_up): (Vec<usize>, Vec<usize>) = dead.into_iter().partition(|&k| state.reseeded[k] < RESEEDINGS);
             place_back(&mut parameters, &given_up, before);
             if !back.is_empty() {
-                for (component, row) in reseed(&mut parameters, &back, data, &state.columns.mean)? {
-                    state.reseeded[component] += 1;
-                    repairs.push(RepairKind::ComponentReseeded { component, row });
-                }
+                let placed = reseed(&mut parameters, &back, data, &state.columns.mean)?;
+                repairs.extend(placed.into_iter().map(|(component, row)| RepairKind::ComponentReseeded { component, row }));
             }
             mixture = parameters.mixture()?;
         }
         for (component, floor) in floored.into_iter().enumerate() {
-            // reported when it begins, not again while it lasts
+            // reported once, not again while the component stays where it is
             if let Some(floor) = floor
                 && !state.floored[component]
             {
                 repairs.push(RepairKind::CovarianceFloored { component, floor });
             }
-            state.floored[component] = floor.is_some();
         }
+        repairs.iter().for_each(|repair| state.remember(repair));
         Ok((mixture, repairs))
     }
 }
@@ -270,10 +307,27 @@ pub struct GmmState {
     expectation: Expectation,
     /// About the means of that mixture.
     statistics: Statistics,
-    /// Components whose covariance is at the floor (K).
+    /// Components whose covariance needed the floor since they were last put somewhere (K).
     floored: Vec<bool>,
     /// How often each component was put back (K).
     reseeded: Vec<u32>,
+    /// The objective of the fit that is resumed, until the first iteration is done.
+    resumed_at: Option<f64>,
+}
+
+impl GmmState {
+    /// What a repair changes in what is known of its component: all of the state that is not in the parameters, so that a list of
+    /// repairs brings it back.
+    fn remember(&mut self, repair: &RepairKind) {
+        match *repair {
+            RepairKind::ComponentReseeded { component, .. } if component < self.reseeded.len() => {
+                self.reseeded[component] += 1;
+                self.floored[component] = false;
+            }
+            RepairKind::CovarianceFloored { component, .. } if component < self.floored.len() => self.floored[component] = true,
+            _ => {}
+        }
+    }
 }
 
 impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
@@ -290,7 +344,8 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
         state.statistics = state.expectation.gather(data, self.covariance, None)?;
         let objective = state.statistics.log_likelihood / state.statistics.weight;
-        Ok(Step { objective, converged: false, repairs })
+        let gained = state.resumed_at.take().map_or(f64::INFINITY, |before| (objective - before).abs());
+        Ok(Step { objective, converged: gained < self.stopping.tolerance && repairs.is_empty(), repairs })
     }
 
     fn finish(&self, state: GmmState) -> Result<GaussianMixture> {

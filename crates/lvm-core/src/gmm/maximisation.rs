@@ -7,7 +7,9 @@ use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::prepared::{Prepared, Whitening};
 use crate::gmm::statistics::{Second, Statistics};
 use crate::linalg;
+use crate::mutant::planted;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// The parameters of a mixture, before they are checked and prepared.
 #[derive(Debug, Clone)]
@@ -76,15 +78,15 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
     let covariances = match &statistics.second {
         Second::Full(second) => {
             let mut out = Array3::zeros((k, d, d));
-            for (k, mut sigma) in out.outer_iter_mut().enumerate() {
+            out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(k, mut sigma)| {
                 if dead.contains(&k) {
                     sigma.diag_mut().assign(floor.reference());
                 } else {
-                    let square = |i: usize, j: usize| shift[[k, i]] * shift[[k, j]];
+                    let square = |i: usize, j: usize| if planted("gmm_old_means") { 0.0 } else { shift[[k, i]] * shift[[k, j]] };
                     sigma.assign(&symmetric(d, |i, j| second[[k, i, j]] / counts[k] - square(i, j)));
                     sigma.diag_mut().mapv_inplace(|v| v + ridge);
                 }
-            }
+            });
             Covariances::Full(out)
         }
         Second::Tied(second) => {
@@ -106,7 +108,8 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
         }
         Second::Spherical(second) => {
             let square = |k: usize| shift.row(k).dot(&shift.row(k));
-            let variance = |k: usize| (second[k] / counts[k] - square(k)) / d as f64 + ridge;
+            let columns = if planted("gmm_spherical_sum") { 1.0 } else { d as f64 };
+            let variance = |k: usize| (second[k] / counts[k] - square(k)) / columns + ridge;
             let scale = floor.reference().mean().unwrap_or(1.0);
             let mut out = Array1::from_shape_fn(k, |k| if dead.contains(&k) { scale } else { variance(k) });
             for (k, v) in out.iter_mut().enumerate() {

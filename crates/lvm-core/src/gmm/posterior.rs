@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::LatentDist;
+use crate::mutant::planted;
 use crate::sweep::Block;
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 use rand::{Rng, RngExt};
@@ -16,6 +17,21 @@ impl ComponentPosterior {
     /// The posterior with log γ (N, K), already normalised.
     pub(crate) fn new(log_probabilities: Array2<f64>) -> Self {
         ComponentPosterior { log_probabilities }
+    }
+
+    /// The posterior with γ_nk ∝ exp of the scores (N, K) of each row.
+    ///
+    /// # Errors
+    /// If a row has no finite score, or one that is NaN or +∞.
+    pub fn from_log_scores(mut scores: Array2<f64>) -> Result<Self> {
+        for (n, mut row) in scores.rows_mut().into_iter().enumerate() {
+            let log_sum = log_sum_exp(row.view());
+            if !log_sum.is_finite() {
+                return Err(Error::config("scores", format!("those of row {n} (from 0) do not have a finite sum")));
+            }
+            row.mapv_inplace(|a| a - log_sum);
+        }
+        Ok(ComponentPosterior { log_probabilities: scores })
     }
 
     /// log γ_nk (N, K).
@@ -91,7 +107,7 @@ pub(crate) fn argmax(row: ArrayView1<'_, f64>) -> usize {
 
 /// log Σ_k e^a_k.
 pub(crate) fn log_sum_exp(row: ArrayView1<'_, f64>) -> f64 {
-    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let top = if planted("log_sum_exp_naive") { 0.0 } else { row.iter().copied().fold(f64::NEG_INFINITY, f64::max) };
     if top == f64::NEG_INFINITY { top } else { top + row.iter().map(|a| (a - top).exp()).sum::<f64>().ln() }
 }
 

@@ -53,6 +53,11 @@ impl Prepared {
     pub(crate) fn dim(&self) -> usize {
         self.means.ncols()
     }
+
+    /// The logarithm of each component's density at its mean, weight included (K).
+    pub(crate) fn log_scale(&self) -> &[f64] {
+        &self.packed.log_scale
+    }
 }
 
 /// L⁻¹ and log det (L Lᵀ), or which matrix is not positive definite.

@@ -27,7 +27,8 @@ use rand::seq::SliceRandom;
 ///
 /// # When it fails
 /// A combination that can't be fitted (a constant column for all but spherical, more components than rows) stands in the table with
-/// its error; only if all fail is there no answer. A fit that needed the covariance floor has a likelihood without a maximum, which
+/// its error; one that can be fitted to all rows but not without a fold keeps its criteria beside the error. Only if all fail is there
+/// no answer. A fit that needed the covariance floor has a likelihood without a maximum, which
 /// no criterion can weigh: it stands in the table with its numbers and a note in place of the error, and can win only if there is
 /// none without.
 ///
@@ -101,12 +102,19 @@ impl GmmSelect {
                 stopped |= flow.is_break();
                 flow
             });
-            let (candidate, fitted) = match fit.and_then(|fitted| tabulate(&em, fitted, data, folds.as_ref(), seed)) {
-                Ok((candidate, fitted)) => (candidate, Some(fitted)),
+            let mut candidate = Candidate::of(components, Some(covariance.to_string()));
+            let judged = fit.and_then(|fitted| tabulate(&mut candidate, &fitted, data).map(|()| fitted));
+            let fitted = match judged {
+                Ok(fitted) => {
+                    if let Some(Err(error)) = folds.as_ref().map(|folds| candidate.cross_validated(folds.held_out(&em, data, seed))) {
+                        first_error.get_or_insert(error);
+                    }
+                    Some(fitted)
+                }
                 Err(error) => {
-                    let candidate = failed(components, covariance, &error);
+                    candidate.failed(&error);
                     first_error.get_or_insert(error);
-                    (candidate, None)
+                    None
                 }
             };
             let score = self.criterion.score(&candidate);
@@ -136,7 +144,7 @@ impl GmmSelect {
         if self.criterion == Criterion::LaplaceEvidence {
             return Err(Error::config("criterion", "the Laplace evidence is for PPCA; use bic, aic, icl or held_out"));
         }
-        if matches!(self.em.start, Start::Responsibilities(_) | Start::Parameters(_)) {
+        if matches!(self.em.start, Start::Responsibilities(_) | Start::Parameters(_) | Start::Resume(_)) {
             return Err(Error::config("start", "given responsibilities or parameters fit one K only; use k-means++ or random rows"));
         }
         let folds = if self.folds == 0 && self.criterion == Criterion::HeldOut { 5 } else { self.folds };
@@ -147,40 +155,14 @@ impl GmmSelect {
     }
 }
 
-/// The entry of a combination that was fitted.
-fn tabulate(
-    em: &GmmEm,
-    fitted: Fitted<GaussianMixture>,
-    data: &dyn RowSource,
-    folds: Option<&Folds>,
-    seed: u64,
-) -> Result<(Candidate, Fitted<GaussianMixture>)> {
+/// Fills in what the fit to all rows says.
+fn tabulate(candidate: &mut Candidate, fitted: &Fitted<GaussianMixture>, data: &dyn RowSource) -> Result<()> {
     let (criteria, icl) = fitted.model.criteria_and_icl(data)?;
-    let candidate = Candidate {
-        size: em.components,
-        covariance: Some(em.covariance.to_string()),
-        criteria: Some(criteria),
-        icl: Some(icl),
-        laplace_evidence: None,
-        held_out: folds.map(|folds| folds.held_out(em, data, seed)).transpose()?,
-        status: Some(fitted.status),
-        error: fitted.is_floored().then(|| "a covariance was singular and held at the floor: the likelihood has no maximum".into()),
-    };
-    Ok((candidate, fitted))
-}
-
-/// The entry of a combination that could not be fitted.
-fn failed(components: usize, covariance: CovarianceType, error: &Error) -> Candidate {
-    Candidate {
-        size: components,
-        covariance: Some(covariance.to_string()),
-        criteria: None,
-        icl: None,
-        laplace_evidence: None,
-        held_out: None,
-        status: None,
-        error: Some(error.to_string()),
-    }
+    candidate.criteria = Some(criteria);
+    candidate.icl = Some(icl);
+    candidate.status = Some(fitted.status);
+    candidate.error = fitted.is_floored().then(|| "a covariance was singular and held at the floor: the likelihood has no maximum".into());
+    Ok(())
 }
 
 /// A split of the rows.

@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular_matmul};
 use faer::{Accum, Par};
 use faer_ext::{IntoFaer, IntoNdarray};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
+use rayon::prelude::*;
 
 #[cfg(not(feature = "lapack-base"))]
 mod faer_backend;
@@ -88,8 +89,15 @@ pub fn cholesky_solve(l: ArrayView2<'_, f64>, mut b: ArrayViewMut2<'_, f64>) {
 
 /// L⁻¹ for lower triangular L.
 pub fn inverse_lower(l: ArrayView2<'_, f64>) -> Array2<f64> {
-    let mut inverse = Array2::eye(l.nrows());
-    solve_lower(l, inverse.view_mut());
+    // columns by the block: what stands above the diagonal needs no solving
+    const COLUMNS: usize = 64;
+    let n = l.nrows();
+    let mut inverse = Array2::eye(n);
+    inverse.axis_chunks_iter_mut(Axis(1), COLUMNS).into_par_iter().enumerate().for_each(|(block, mut columns)| {
+        let below = Slice::from(block * COLUMNS..);
+        let corner = l.slice_axis(Axis(0), below).slice_axis_move(Axis(1), below);
+        solve_lower(corner, columns.slice_axis_mut(Axis(0), below));
+    });
     inverse
 }
 
@@ -121,6 +129,15 @@ pub fn matmul_into(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewM
 pub fn matmul(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
     matmul_into(a, b, c.view_mut());
+    c
+}
+
+/// A B by bands of rows of A, which threads share; the bands are the same whatever the number of threads.
+pub fn matmul_by_bands(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
+    const ROWS: usize = 128;
+    let mut c = Array2::zeros((a.nrows(), b.ncols()));
+    let bands = c.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter();
+    bands.zip(a.axis_chunks_iter(Axis(0), ROWS)).for_each(|(c, a)| matmul_into(a, b, c));
     c
 }
 
@@ -161,9 +178,14 @@ pub fn add_lower(alpha: f64, a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: 
 
 /// Copies the lower triangle onto the upper.
 pub fn mirror_lower(a: &mut Array2<f64>) {
-    for i in 0..a.nrows() {
-        for j in i + 1..a.ncols() {
-            a[[i, j]] = a[[j, i]];
+    // by squares, so that either side of the diagonal is met a cache line at a time
+    const SIDE: usize = 16;
+    let n = a.nrows();
+    for (top, left) in (0..n).step_by(SIDE).flat_map(|top| (top..n).step_by(SIDE).map(move |left| (top, left))) {
+        for i in top..(top + SIDE).min(n) {
+            for j in left.max(i + 1)..(left + SIDE).min(n) {
+                a[[i, j]] = a[[j, i]];
+            }
         }
     }
 }

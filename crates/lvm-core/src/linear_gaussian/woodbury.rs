@@ -41,7 +41,8 @@ impl Woodbury {
         }
         // log det (W Wᵀ + Ψ) = log det Ψ + log det M
         let log_det = columns.iter().map(|&j| model.noise[j].ln()).sum::<f64>() + linalg::log_det(lower.view());
-        let log_normaliser = -0.5 * (columns.len() as f64 * LOG_2PI + log_det);
+        // 0 − …, so that a row of which nothing is observed has log p = 0 and not −0
+        let log_normaliser = 0.0 - 0.5 * (columns.len() as f64 * LOG_2PI + log_det);
         Ok(Woodbury { columns, mean, scale, scaled, lower, regression, log_normaliser })
     }
 

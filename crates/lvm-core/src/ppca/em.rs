@@ -4,7 +4,7 @@ use super::complete::Complete;
 use super::ml::{check_components, from_spectrum};
 use super::survey::{MeanFilled, Survey};
 use super::{Ppca, Solver, Spectrum, canonical_axes};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, count};
 use crate::fit::{Algorithm, Fitted, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
 use crate::linalg;
 use crate::linear_gaussian::Expectations;
@@ -153,7 +153,7 @@ impl Run<'_> {
                     return Err(ErrorKind::Shape { what: "columns of the starting model", expected: d, found: model.dim() }.into());
                 }
                 if model.components() != q {
-                    return Err(Error::config("start", format!("has {} components where {q} are asked for", model.components())));
+                    return Err(Error::config("start", format!("a model of {}; asked for: {q}", count(model.components(), "component"))));
                 }
                 model.clone()
             }

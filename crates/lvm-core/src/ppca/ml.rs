@@ -4,6 +4,7 @@ use super::{Ppca, Solver, Spectrum};
 use crate::error::{Error, Result};
 use crate::fit::{Fitted, Repair, RepairKind, Status};
 use crate::linear_gaussian::LOG_2PI;
+use crate::mutant::planted;
 use crate::rows::RowSource;
 use ndarray::{Axis, Slice};
 
@@ -77,7 +78,8 @@ pub(super) fn from_spectrum(spectrum: &Spectrum, q: usize, seed: u64) -> Result<
     let d = spectrum.mean.len();
     // σ² = Σ_{i>q} λᵢ / (D − q)   Tipping & Bishop 1999, eq. 8
     let discarded = spectrum.discarded(q);
-    let (mut noise, floor) = (discarded / (d - q) as f64, spectrum.floor());
+    let directions = if planted("ppca_noise_over_d") { d } else { d - q };
+    let (mut noise, floor) = (discarded / directions as f64, spectrum.floor());
     let mut repairs = Vec::new();
     if noise < floor {
         noise = floor;

@@ -5,8 +5,8 @@ use super::ml::from_spectrum;
 use super::survey::Survey;
 use super::{Ppca, PpcaEm, Solver, Spectrum, n_parameters};
 use crate::criteria::Criteria;
-use crate::error::{Error, Result};
-use crate::fit::Fitted;
+use crate::error::{Error, Result, count};
+use crate::fit::{Fitted, Status, Watch, unwatched};
 use crate::random::{Purpose, stream};
 use crate::rows::{Missing, RowSource, Rows, n_present, total_weight};
 use crate::selection::{Candidate, Criterion, Selection};
@@ -58,11 +58,20 @@ type Fits = Vec<Result<Fitted<Ppca>>>;
 
 impl PpcaSelect {
     /// Fits every candidate and returns the table and the best. A candidate that can't be fitted (q ≥ D) stands in the table with its
-    /// error.
+    /// error; one that can be fitted to all rows but not without a fold keeps its criteria beside the error.
     ///
     /// # Errors
     /// If the data is unusable, the criterion is not one for PPCA, or no candidate has a finite value of it.
     pub fn select(&self, data: &dyn RowSource, seed: u64) -> Result<Selection<Ppca>> {
+        self.select_watched(data, seed, &mut unwatched)
+    }
+
+    /// As [`select`](Self::select), telling `watch` after every iteration of the fits to all rows. The closed form has none, so only
+    /// tables with missing entries have something to tell. A watch that stops ends the search with the candidates tried until then.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn select_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Selection<Ppca>> {
         check_shape(data, None)?;
         if self.components.is_empty() {
             return Err(Error::config("components", "no candidates given"));
@@ -72,35 +81,15 @@ impl PpcaSelect {
         }
         let complete = data.missing() == Missing::Refuse || Survey::of(data)?.complete;
         let spectrum = if complete { Some(self.spectrum(data, seed)?) } else { None };
-        let mut fits = self.fits(data, spectrum.as_ref(), seed);
-        let held_out = match self.criterion {
-            Criterion::HeldOut => self.held_out(data, complete, seed)?,
-            _ => vec![None; fits.len()],
-        };
-        let weight = total_weight(data);
-        let table: Vec<Candidate> = self
-            .components
-            .iter()
-            .zip(&fits)
-            .zip(held_out)
-            .map(|((&q, fit), held_out)| {
-                let criteria = |f: &Fitted<Ppca>| Criteria {
-                    log_likelihood: f.objective() * weight,
-                    n_parameters: n_parameters(data.n_cols(), q),
-                    n: weight,
-                };
-                Candidate {
-                    size: q,
-                    covariance: None,
-                    criteria: fit.as_ref().ok().map(criteria),
-                    icl: None,
-                    laplace_evidence: spectrum.as_ref().and_then(|s| laplace_evidence(s, q)),
-                    held_out,
-                    status: fit.as_ref().ok().map(|f| f.status),
-                    error: fit.as_ref().err().map(|e| e.to_string()),
-                }
-            })
-            .collect();
+        let mut fits = self.fits(data, spectrum.as_ref(), seed, watch);
+        let mut table: Vec<Candidate> =
+            self.components.iter().zip(&fits).map(|(&q, fit)| tabulate(q, fit, data, spectrum.as_ref())).collect();
+        if self.criterion == Criterion::HeldOut {
+            for (candidate, held_out) in table.iter_mut().zip(self.held_out(data, complete, seed)?) {
+                // the table says why
+                let _ = candidate.cross_validated(held_out);
+            }
+        }
         let best = best_of(&table, self.criterion)?;
         Ok(Selection { table, criterion: self.criterion, best, fitted: fits.swap_remove(best)? })
     }
@@ -111,24 +100,33 @@ impl PpcaSelect {
         Spectrum::of(data, largest, self.solver, seed)
     }
 
-    fn fits(&self, data: &dyn RowSource, spectrum: Option<&Spectrum>, seed: u64) -> Fits {
-        let fit = |&q: &usize| match spectrum {
-            Some(spectrum) => super::ml::check_components(q, data.n_cols()).and_then(|()| from_spectrum(spectrum, q, seed)),
-            None => PpcaEm { components: q, ..self.em.clone() }.fit(data, seed),
-        };
-        self.components.iter().map(fit).collect()
+    /// The fits of all q, or of those until `watch` said to stop.
+    fn fits(&self, data: &dyn RowSource, spectrum: Option<&Spectrum>, seed: u64, watch: Watch<'_>) -> Fits {
+        let mut fits = Vec::with_capacity(self.components.len());
+        for &q in &self.components {
+            let fit = match spectrum {
+                Some(spectrum) => super::ml::check_components(q, data.n_cols()).and_then(|()| from_spectrum(spectrum, q, seed)),
+                None => PpcaEm { components: q, ..self.em.clone() }.fit_watched(data, seed, watch),
+            };
+            let cancelled = fit.as_ref().is_ok_and(|f| f.status == Status::Cancelled);
+            fits.push(fit);
+            if cancelled {
+                break;
+            }
+        }
+        fits
     }
 
-    /// Σ over folds of the log-likelihood of the rows left out, divided by N. A fold is the same source with other weights.
-    fn held_out(&self, data: &dyn RowSource, complete: bool, seed: u64) -> Result<Vec<Option<f64>>> {
+    /// Σ over folds of the log-likelihood of the rows left out, divided by N, for each q. A fold is the same source with other weights.
+    fn held_out(&self, data: &dyn RowSource, complete: bool, seed: u64) -> Result<Vec<Result<f64>>> {
         let n = n_present(data);
         if self.folds < 2 || self.folds > n {
-            return Err(Error::config("folds", format!("{} folds of {n} rows; 2 to {n} are possible", self.folds)));
+            return Err(Error::config("folds", format!("{} of {}; 2 to {n} are possible", count(self.folds, "fold"), count(n, "row"))));
         }
         let weights = data.weights().map_or_else(|| Array1::ones(data.n_rows()), |w| w.to_owned());
         let mut present: Vec<usize> = (0..data.n_rows()).filter(|&i| weights[i] > 0.0).collect();
         present.shuffle(&mut stream(seed, Purpose::Split, 0));
-        let mut totals = vec![Some(0.0); self.components.len()];
+        let mut totals: Vec<Result<f64>> = self.components.iter().map(|_| Ok(0.0)).collect();
         for fold in 0..self.folds {
             let mut inside = weights.clone();
             let mut outside = Array1::zeros(weights.len());
@@ -138,17 +136,37 @@ impl PpcaSelect {
             }
             let training = Rows::new(data).weighted(inside.view())?;
             let test = Rows::new(data).weighted(outside.view())?;
-            let spectrum = if complete { Some(self.spectrum(&training, seed)?) } else { None };
-            for (total, fit) in totals.iter_mut().zip(self.fits(&training, spectrum.as_ref(), seed)) {
-                *total = match (*total, fit) {
-                    (Some(total), Ok(fit)) => Some(total + fit.model.log_likelihood(&test)?),
-                    _ => None,
-                };
+            // if the rows left have no spectrum, each fit says so in its own words
+            let spectrum = if complete { self.spectrum(&training, seed).ok() } else { None };
+            let fits = self.fits(&training, spectrum.as_ref(), seed, &mut unwatched);
+            for (total, fit) in totals.iter_mut().zip(fits) {
+                if let Ok(sum) = total {
+                    match fit.and_then(|fit| fit.model.log_likelihood(&test)) {
+                        Ok(value) => *sum += value,
+                        Err(error) => *total = Err(error),
+                    }
+                }
             }
         }
         let weight = weights.sum();
-        Ok(totals.into_iter().map(|t| t.map(|t| t / weight)).collect())
+        Ok(totals.into_iter().map(|total| total.map(|total| total / weight)).collect())
     }
+}
+
+/// The entry of a candidate with `q` components.
+fn tabulate(q: usize, fit: &Result<Fitted<Ppca>>, data: &dyn RowSource, spectrum: Option<&Spectrum>) -> Candidate {
+    let mut candidate = Candidate::of(q, None);
+    candidate.laplace_evidence = spectrum.and_then(|s| laplace_evidence(s, q));
+    match fit {
+        Ok(fit) => {
+            let n = total_weight(data);
+            let n_parameters = n_parameters(data.n_cols(), q);
+            candidate.criteria = Some(Criteria { log_likelihood: fit.objective() * n, n_parameters, n });
+            candidate.status = Some(fit.status);
+        }
+        Err(error) => candidate.failed(error),
+    }
+    candidate
 }
 
 /// The candidate with the highest score, the first of equals.

@@ -5,10 +5,16 @@
 //! and plain loops over slices, which the compiler vectorises inside [`run`] (elementwise functions).
 
 mod exp;
+mod exp_digamma;
 mod log;
+mod outer_products;
+mod strips;
 
 pub(crate) use exp::exp_negative;
+pub(crate) use exp_digamma::ExpDigamma;
 pub(crate) use log::log;
+use outer_products::OuterProducts;
+pub(crate) use strips::{Strips, Weighted};
 
 use pulp::{Arch, Simd, WithSimd};
 

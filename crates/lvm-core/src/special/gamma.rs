@@ -1,6 +1,7 @@
 //! The logarithm of the gamma function, its derivatives, and its differences.
 
 use super::deviance::{deviance, log1p_minus};
+use crate::simd::{self, ExpDigamma};
 use std::f64::consts::PI;
 
 /// ½ log 2π.
@@ -19,6 +20,18 @@ pub fn lgamma(x: f64) -> f64 {
 /// From the crate `special`.
 pub fn digamma(x: f64) -> f64 {
     if x <= 0.0 && x == x.floor() { f64::NAN } else { special::Gamma::digamma(x) }
+}
+
+/// e^ψ(x) of every x of a slice, each in (0, 10³⁰), many at once: the geometric mean of Gamma(x, 1), and up to a common factor
+/// e^E[log p_k] of a Dirichlet distribution.
+///
+/// Relative error below 2e-14 for x ≥ 0.1, below 4e-16 |ψ(x)| for smaller x; values below 3e-308 (x < 0.0014) are given as that.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn exp_digamma(x: &[f64], out: &mut [f64]) {
+    assert_eq!(x.len(), out.len(), "slices of one length");
+    simd::run(ExpDigamma { x, out });
 }
 
 /// ψ′(x), the trigamma function.
@@ -134,6 +147,19 @@ mod tests {
             assert!((trigamma(x + 1.0) - trigamma(x) + 1.0 / (x * x)).abs() < 1e-14 * trigamma(x));
             assert!((lgamma_delta(x, 1.0) - x.ln()).abs() < 1e-14 * (1.0 + x.ln().abs()));
             assert!((stirling_error(x) - 1.0 / (12.0 * x)).abs() < 0.1 / x);
+        }
+    }
+
+    #[test]
+    fn exp_digamma_is_exp_of_digamma() {
+        let x: Vec<f64> = (0..4000).map(|i| 10f64.powf(-2.8 + f64::from(i) * 0.003)).collect();
+        let mut out = vec![0.0; x.len()];
+        exp_digamma(&x, &mut out);
+        for (x, y) in x.iter().zip(out) {
+            let psi = digamma(*x);
+            // the exponential turns an absolute error of ψ, which both have, into a relative one
+            let tolerance = 2e-14 + 2.0 * f64::EPSILON * psi.abs();
+            assert!((y / psi.exp() - 1.0).abs() <= tolerance, "{x}: {y} against {}", psi.exp());
         }
     }
 

@@ -14,7 +14,7 @@ mod normal;
 pub use beta::{betainc, lbeta, log_beta_kernel};
 pub use deviance::{deviance, log1p_minus};
 pub(crate) use gamma::lgamma_bregman_rest;
-pub use gamma::{HALF_LOG_2PI, digamma, lgamma, lgamma_bregman, lgamma_delta, multivariate_lgamma, stirling_error, trigamma};
+pub use gamma::{HALF_LOG_2PI, digamma, exp_digamma, lgamma, lgamma_bregman, lgamma_delta, multivariate_lgamma, stirling_error, trigamma};
 pub use incomplete_gamma::{gammainc_lower, gammainc_upper, log_gamma_kernel};
 pub use logistic::{log_sigmoid, logit, sigmoid, softplus};
 pub use normal::{erf, erfc, log_norm_cdf, norm_cdf, norm_quantile};

@@ -271,13 +271,13 @@ fn refusals_say_what_to_do() {
     let ml = |factors| FaMl { factors, ..Default::default() };
     let two = x.select(Axis(1), &[0, 1]);
     let error = ml(1).fit(&two, 1).unwrap_err().to_string();
-    assert!(error.contains("1 factors are not determined by 2 columns; at most 0"), "{error}");
+    assert!(error.contains("1 factor can't be determined from 2 columns"), "{error}");
     assert!(kind(ml(1).fit(&x.select(Axis(1), &[0]), 1)).starts_with("Config"));
     assert!(kind(ml(7).fit(&x, 1)).starts_with("Config"));
     assert!(kind(ml(2).fit(&x.select(Axis(0), &[0, 1, 2]), 1)).starts_with("TooFewRows"));
     let mut constant = x.clone();
     constant.column_mut(3).fill(0.1);
-    assert!(matches!(ml(2).fit(&constant, 1).unwrap_err().kind(), ErrorKind::ConstantColumn { column: 3, .. }));
+    assert!(matches!(ml(2).fit(&constant, 1).unwrap_err().kind(), ErrorKind::ConstantColumns { columns } if columns == &[(3, None)]));
     let mut hole = x.clone();
     hole[[4, 5]] = f64::NAN;
     assert!(matches!(ml(2).fit(&hole, 1).unwrap_err().kind(), ErrorKind::NotANumber { row: 4, column: 5, .. }));
@@ -329,4 +329,16 @@ fn laws_hold() {
     let line = FactorAnalysis::new(array![0.5], array![[0.8]], array![0.3]).unwrap();
     density::integrates_to_one(&line, &[0.5], 10.0, 400).unwrap();
     density::draws_agree_with_evidence(&line, 0.5, 10.0, &mut rng).unwrap();
+}
+
+#[test]
+fn a_number_of_factors_that_fails_without_a_fold_keeps_its_criteria() {
+    // eight rows are enough for three factors, the four that a fold leaves are not
+    let x = Array2::from_shape_fn((8, 8), |(i, j)| ((i * 3 + j * j + i * j * 5) as f64).sin());
+    let select = FaSelect { factors: vec![1, 3], criterion: Criterion::HeldOut, folds: 2, ml: FaMl { floor: 0.01, ..Default::default() } };
+    let selection = select.select(&x, 1).unwrap();
+    let (one, three) = (&selection.table[0], &selection.table[1]);
+    assert!(one.error.is_none() && one.held_out.is_some() && selection.best == 0);
+    assert!(three.criteria.is_some() && three.status.is_some() && three.held_out.is_none());
+    assert!(three.error.as_ref().unwrap().starts_with("without one of the folds: 4 rows are too few"));
 }

@@ -1,6 +1,6 @@
 //! EM as a whole: resume, weights, threads, limits, repairs, hard data.
 
-use lvm_core::fit::{Progress, RepairKind, Status, Stopping};
+use lvm_core::fit::{Fitted, Progress, RepairKind, Status, Stopping};
 use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture, GmmEm, GmmSelect, Start};
 use lvm_core::model::{Evidence, LatentModel};
 use lvm_core::moments::moments;
@@ -61,6 +61,50 @@ fn a_resumed_fit_is_the_same_bit_for_bit() {
             assert_eq!(once.model, second.model, "{covariance}");
             assert_eq!(once.trace, [half.trace, second.trace].concat());
         }
+    }
+}
+
+/// A row so far away that a lost component is always put back there, and of so little weight that it is lost again: until it is
+/// given up, after three times, however often the fit is interrupted.
+#[test]
+fn a_fit_with_reseedings_is_resumed_bit_for_bit() {
+    let mut x = clusters(60, 2);
+    x.row_mut(7).fill(1e3);
+    let weights = Array1::from_shape_fn(60, |i| if i == 7 { 1e-13 } else { 1.0 });
+    let rows = Rows::new(&x).weighted(weights.view()).unwrap();
+    let lost = Array2::from_shape_fn((60, 3), |(i, k)| if k == i % 2 { 1.0 } else { 0.0 });
+    let kinds = |f: &Fitted<GaussianMixture>| f.repairs.iter().map(|r| r.kind.clone()).collect::<Vec<_>>();
+    for covariance in CovarianceType::ALL {
+        let whole = GmmEm { start: Start::Responsibilities(lost.clone()), stopping: exactly(9), ..em(3, covariance) };
+        let once = whole.fit(&rows, 3).unwrap();
+        assert_eq!(kinds(&once), vec![RepairKind::ComponentReseeded { component: 2, row: 7 }; 3], "{covariance}");
+        for stop in 1..8 {
+            // interrupted twice, so that what is remembered is itself remembered
+            let part = |start, iterations| GmmEm { start, stopping: exactly(iterations), ..whole.clone() }.fit(&rows, 3).unwrap();
+            let first = part(whole.start.clone(), stop);
+            let second = part(Start::Resume(first.clone()), 1);
+            let third = part(Start::Resume(second.clone()), 8 - stop);
+            assert_eq!(third.model, once.model, "{covariance} {stop}");
+            assert_eq!([&first.trace[..], &second.trace, &third.trace].concat(), once.trace, "{covariance} {stop}");
+            assert_eq!(kinds(&third), kinds(&once), "{covariance} {stop}");
+        }
+        // without the record it would be put back three times more
+        let forgetful = GmmEm { start: Start::Parameters(once.model), stopping: exactly(1), ..whole.clone() }.fit(&rows, 3).unwrap();
+        assert_eq!(forgetful.repairs.len(), 1);
+    }
+}
+
+#[test]
+fn a_resumed_fit_stops_where_the_whole_one_does() {
+    let x = clusters(400, 1);
+    let whole = GmmEm { restarts: 1, ..em(3, CovarianceType::Full) };
+    let once = whole.fit(&x, 5).unwrap();
+    for stop in [1, once.iterations() - 2, once.iterations() - 1] {
+        let first = GmmEm { stopping: Stopping { max_iterations: stop, ..whole.stopping }, ..whole.clone() }.fit(&x, 5).unwrap();
+        assert_eq!(first.status, Status::MaxIterations);
+        let second = GmmEm { start: Start::Resume(first), ..whole.clone() }.fit(&x, 5).unwrap();
+        assert_eq!((second.status, second.iterations()), (Status::Converged, once.iterations() - stop));
+        assert_eq!(second.model, once.model);
     }
 }
 
@@ -360,4 +404,19 @@ fn held_out_likelihood_ranks_as_it_should() {
         let gap = candidate.criteria.unwrap().mean_log_likelihood() - candidate.held_out.unwrap();
         assert!((-0.05..0.15).contains(&gap), "{gap}");
     }
+}
+
+/// A column that varies in one row alone is constant without the fold of that row: the fit to all rows stands, with its criteria.
+#[test]
+fn a_candidate_that_fails_without_a_fold_keeps_its_criteria() {
+    let mut x = clusters(60, 19);
+    x.column_mut(2).fill(1.0);
+    x[[11, 2]] = 2.0;
+    let covariances = vec![CovarianceType::Diagonal, CovarianceType::Spherical];
+    let select = GmmSelect { components: vec![1], covariances, criterion: Criterion::HeldOut, ..Default::default() };
+    let selection = select.select(&x, 1).unwrap();
+    let (diagonal, spherical) = (&selection.table[0], &selection.table[1]);
+    assert!(diagonal.criteria.is_some() && diagonal.icl.is_some() && diagonal.held_out.is_none());
+    assert!(diagonal.error.as_ref().unwrap().starts_with("without one of the folds: column 2"));
+    assert!(spherical.error.is_none() && spherical.held_out.is_some() && selection.best == 1);
 }

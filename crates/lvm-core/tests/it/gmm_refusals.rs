@@ -32,7 +32,12 @@ fn tables_without_an_answer() {
         if covariance == CovarianceType::Spherical {
             assert!(constant.unwrap().repairs.is_empty());
         } else {
-            refused!(constant, ErrorKind::ConstantColumn { column: 2, .. });
+            let error = constant.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::ConstantColumns { columns } if columns == &[(2, None)]), "{error:?}");
+            let mut two = x.clone();
+            two.column_mut(0).fill(3.0);
+            let error = em(2, covariance).fit(&two, 0).unwrap_err();
+            assert!(error.to_string().contains("columns 0, 2 (from 0) are constant; leave them out"), "{error}");
         }
         x[[7, 1]] = f64::NAN;
         refused!(em(2, covariance).fit(&x, 0), ErrorKind::NotANumber { row: 7, column: 1, .. });

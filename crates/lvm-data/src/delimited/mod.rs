@@ -10,4 +10,4 @@ mod scan;
 mod separator;
 
 pub use rows::CsvRows;
-pub(crate) use scan::read;
+pub(crate) use scan::{column_names, line_of_row, read};

@@ -4,7 +4,7 @@ use super::cell::Value;
 use super::record::{Record, Records};
 use super::scan::{Scan, scan};
 use crate::error::{Error, Result};
-use crate::file_rows::OpenFile;
+use crate::file_rows::{Bytes, OpenFile};
 use crate::table::{ReadOptions, Skipped};
 use lvm_core::rows::{Missing, RowSource};
 use ndarray::{Array1, ArrayView1, ArrayViewMut2};

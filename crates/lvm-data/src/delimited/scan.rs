@@ -9,7 +9,7 @@ use crate::columns::{Choice, check_distinct};
 use crate::error::{Cell, Error, ErrorKind, Result};
 use crate::table::{ReadOptions, Separator, SkipReason, Skipped, Table, numbered_names};
 use ndarray::{Array1, Array2};
-use std::io::{BufRead, Cursor, Read};
+use std::io::{BufRead, Chain, Cursor, Read};
 use std::path::Path;
 
 /// Bytes looked at to find out the separator.
@@ -81,8 +81,17 @@ struct Layout {
     given: Vec<usize>,
 }
 
-/// Passes over a text file and hands every record with the numbers of its `given` columns (NaN for none) to `sink`.
-pub(crate) fn scan(path: &Path, mut input: impl BufRead, options: &ReadOptions, sink: &mut dyn FnMut(&Record, &[f64])) -> Result<Scan> {
+/// A text file whose first records were read to find out how it is written.
+struct Opened<'p, R> {
+    separator: Separator,
+    header: bool,
+    first: Record,
+    second: Option<Record>,
+    /// All that follow.
+    rest: Records<'p, Chain<Cursor<Vec<u8>>, R>>,
+}
+
+fn open<'p, R: BufRead>(path: &'p Path, mut input: R, options: &ReadOptions) -> Result<Opened<'p, R>> {
     let mut sample = Vec::new();
     input.by_ref().take(SAMPLE).read_to_end(&mut sample).map_err(|e| Error::io(path, "read", e))?;
     let mark = byte_order_mark(path, &sample)?;
@@ -92,27 +101,59 @@ pub(crate) fn scan(path: &Path, mut input: impl BufRead, options: &ReadOptions, 
     };
     let mut start = Cursor::new(sample);
     start.set_position(mark as u64);
-    let mut records = Records::new(path, start.chain(input), separator, mark as u64, 0);
-
+    let mut rest = Records::new(path, start.chain(input), separator, mark as u64, 0);
     let mut first = Record::default();
-    if !records.next(&mut first)? {
+    if !rest.next(&mut first)? {
         return Err(Error::new(path, ErrorKind::Empty));
     }
     let mut record = Record::default();
-    let second = records.next(&mut record)?;
-    let header = is_header(path, &first, second.then_some(&record), options.header)?;
-    if header && !second {
+    let second = rest.next(&mut record)?.then_some(record);
+    let header = is_header(path, &first, second.as_ref(), options.header)?;
+    Ok(Opened { separator, header, first, second, rest })
+}
+
+/// The names of all columns of a text file.
+pub(crate) fn column_names(path: &Path, input: impl BufRead, options: &ReadOptions) -> Result<Vec<String>> {
+    let opened = open(path, input, options)?;
+    Ok(names(path, &opened.first, opened.second.as_ref(), opened.header)?.names)
+}
+
+/// The line, from 1, that a row, from 0, starts in; none if there are fewer rows.
+pub(crate) fn line_of_row(path: &Path, input: impl BufRead, options: &ReadOptions, row: usize) -> Result<Option<u64>> {
+    let Opened { header, first, second, mut rest, .. } = open(path, input, options)?;
+    let mut left = row + usize::from(header);
+    for record in std::iter::once(first).chain(second) {
+        if left == 0 {
+            return Ok(Some(record.line));
+        }
+        left -= 1;
+    }
+    let mut record = Record::default();
+    while rest.next(&mut record)? {
+        if left == 0 {
+            return Ok(Some(record.line));
+        }
+        left -= 1;
+    }
+    Ok(None)
+}
+
+/// Passes over a text file and hands every record with the numbers of its `given` columns (NaN for none) to `sink`.
+pub(crate) fn scan(path: &Path, input: impl BufRead, options: &ReadOptions, sink: &mut dyn FnMut(&Record, &[f64])) -> Result<Scan> {
+    let Opened { separator, header, first, second, rest: mut records } = open(path, input, options)?;
+    if header && second.is_none() {
         return Err(Error::new(path, ErrorKind::HeaderOnly));
     }
-    let layout = layout(path, &first, second.then_some(&record), header, options)?;
+    let layout = layout(path, &first, second.as_ref(), header, options)?;
     let mut pass = Pass::new(path, &layout);
     if !header {
         pass.row(&first, sink)?;
     }
-    let mut more = second;
-    while more {
+    if let Some(mut record) = second {
         pass.row(&record, sink)?;
-        more = records.next(&mut record)?;
+        while records.next(&mut record)? {
+            pass.row(&record, sink)?;
+        }
     }
     let Pass { tallies, weights, labels, rows, .. } = pass;
     let (kept, skipped) = judge(path, &layout, &tallies, options)?;
@@ -135,7 +176,16 @@ fn byte_order_mark(path: &Path, sample: &[u8]) -> Result<usize> {
     }
 }
 
-fn layout(path: &Path, first: &Record, second: Option<&Record>, header: bool, options: &ReadOptions) -> Result<Layout> {
+/// The columns of a text file.
+struct Names {
+    names: Vec<String>,
+    /// Whether the column has a name in the file.
+    named: Vec<bool>,
+    /// Whether the first column names the rows.
+    row_names: bool,
+}
+
+fn names(path: &Path, first: &Record, second: Option<&Record>, header: bool) -> Result<Names> {
     let mut names = numbered_names(first.len());
     let mut named = vec![false; first.len()];
     let mut row_names = false;
@@ -162,17 +212,21 @@ fn layout(path: &Path, first: &Record, second: Option<&Record>, header: bool, op
             names[0] = String::new();
         }
     }
+    Ok(Names { names, named, row_names })
+}
+
+fn layout(path: &Path, first: &Record, second: Option<&Record>, header: bool, options: &ReadOptions) -> Result<Layout> {
+    let Names { names, named, row_names } = names(path, first, second, header)?;
     let choice = Choice::new(path, &names, options)?;
     let mut skipped = Vec::new();
     let given = match &choice.data {
         Some(columns) => columns.clone(),
         None => {
-            let taken = |j: usize| choice.weights == Some(j) || choice.labels == Some(j);
-            if row_names && !taken(0) && names.len() > 1 {
+            if row_names && choice.is_candidate(0) && names.len() > 1 {
                 skipped.push(Skipped { name: names[0].clone(), reason: SkipReason::RowNames });
             }
             let from = skipped.len();
-            (from..names.len()).filter(|&j| !taken(j)).collect()
+            (from..names.len()).filter(|&j| choice.is_candidate(j)).collect()
         }
     };
     Ok(Layout { names, named, choice, skipped, given })

@@ -17,6 +17,11 @@ pub(crate) fn read(path: &Path, mut input: impl Read, options: &ReadOptions) -> 
     numbers::table(path, x, options)
 }
 
+/// D, from the header alone.
+pub(crate) fn columns(path: &Path, mut input: impl Read) -> Result<usize> {
+    Ok(Layout::read(path, &mut input)?.cols)
+}
+
 /// The array after its header. The header is not believed: memory grows with what is really there.
 fn array(path: &Path, layout: &Layout, input: &mut impl Read) -> Result<Array2<f64>> {
     let total = layout.data_bytes().ok_or_else(|| Error::format(path, "the shape in the header is larger than any file"))?;

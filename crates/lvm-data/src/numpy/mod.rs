@@ -4,8 +4,9 @@ mod array;
 mod format;
 mod npz;
 mod rows;
+mod stored;
 
-pub(crate) use array::read;
+pub(crate) use array::{columns, read};
 pub(crate) use format::{MAGIC, Number};
-pub(crate) use npz::{MAGIC as ZIP_MAGIC, read as read_npz};
-pub use rows::NpyRows;
+pub(crate) use npz::{MAGIC as ZIP_MAGIC, with_array};
+pub use rows::{MappedNpy, NpyRows};

@@ -1,14 +1,20 @@
 //! `.npz`: a zip archive of `.npy` files.
 
 use crate::error::{Error, Result};
-use crate::table::{ReadOptions, Table};
+use crate::table::ReadOptions;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 /// The first bytes of every zip archive.
 pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
 
-pub(crate) fn read(path: &Path, input: impl Read + Seek, options: &ReadOptions) -> Result<Table> {
+/// Hands `read` the bytes of the array that the options name, or of the only one.
+pub(crate) fn with_array<T>(
+    path: &Path,
+    input: impl Read + Seek,
+    options: &ReadOptions,
+    read: impl FnOnce(&mut dyn Read) -> Result<T>,
+) -> Result<T> {
     let broken = |e: zip::result::ZipError| Error::format(path, format!("not a usable .npz file: {e}"));
     let mut archive = zip::ZipArchive::new(input).map_err(broken)?;
     let arrays: Vec<String> = archive.file_names().flatten().filter_map(|n| n.strip_suffix(".npy").map(str::to_owned)).collect();
@@ -20,5 +26,5 @@ pub(crate) fn read(path: &Path, input: impl Read + Seek, options: &ReadOptions) 
         (None, _) => return Err(Error::format(path, format!("choose one of its arrays: {}", arrays.join(", ")))),
     };
     let array = archive.by_name(&format!("{name}.npy")).map_err(broken)?;
-    super::read(path, BufReader::new(array), options)
+    read(&mut BufReader::new(array))
 }

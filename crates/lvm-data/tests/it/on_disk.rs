@@ -3,7 +3,7 @@
 use super::numpy::npy;
 use lvm_core::rows::{Missing, RowSource};
 use lvm_core::sweep::{Merge, Plan, sweep};
-use lvm_data::{CsvRows, ErrorKind, NpyRows, ReadOptions, Source, Table, output};
+use lvm_data::{CsvRows, ErrorKind, MappedNpy, NpyRows, ReadOptions, Source, Table, output};
 use ndarray::{Array2, Axis, s};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,15 @@ fn open(path: &Path, options: &ReadOptions) -> Source {
     source
 }
 
+/// The rows of a file that stays there, in every way there is to read them.
+fn ways(path: &Path, options: &ReadOptions) -> Vec<Box<dyn RowSource>> {
+    let mut ways: Vec<Box<dyn RowSource>> = vec![Box::new(open(path, options))];
+    if path.extension().is_some_and(|e| e == "npy") {
+        ways.push(Box::new(MappedNpy::open(path, options).unwrap()));
+    }
+    ways
+}
+
 #[test]
 fn every_range_of_rows_is_the_same_as_in_memory() {
     let folder = tempfile::tempdir().unwrap();
@@ -44,14 +53,16 @@ fn every_range_of_rows_is_the_same_as_in_memory() {
         ReadOptions { columns: Some(vec!["x4".into(), "x1".into(), "x3".into()]), weights: Some("x5".into()), ..Default::default() };
     let x = numbers().select(Axis(1), &[3, 0, 2]);
     for path in files(folder.path()) {
-        let source = open(&path, &options);
-        assert_eq!((source.n_rows(), source.n_cols()), (1000, 3));
-        assert_eq!(source.columns(), ["x4", "x1", "x3"]);
-        assert_eq!(source.weights().unwrap(), numbers().column(4));
-        for (start, rows) in [(0, 1000), (0, 1), (999, 1), (63, 2), (64, 64), (127, 130), (500, 0), (1000, 0)] {
-            let mut block = Array2::zeros((rows, 3));
-            source.read(start, block.view_mut()).unwrap();
-            assert_eq!(block, x.slice(s![start..start + rows, ..]), "{} {start} {rows}", path.display());
+        assert_eq!(open(&path, &options).columns(), ["x4", "x1", "x3"]);
+        for source in ways(&path, &options) {
+            assert_eq!((source.n_rows(), source.n_cols()), (1000, 3));
+            assert_eq!(source.column_name(1).as_deref(), Some("x1"));
+            assert_eq!(source.weights().unwrap(), numbers().column(4));
+            for (start, rows) in [(0, 1000), (0, 1), (999, 1), (63, 2), (64, 64), (127, 130), (500, 0), (1000, 0)] {
+                let mut block = Array2::zeros((rows, 3));
+                source.read(start, block.view_mut()).unwrap();
+                assert_eq!(block, x.slice(s![start..start + rows, ..]), "{} {start} {rows}", path.display());
+            }
         }
     }
 }
@@ -81,10 +92,11 @@ fn passes_give_the_same_bits_as_in_memory_on_any_number_of_threads() {
     let options = ReadOptions { weights: Some("x5".into()), ..Default::default() };
     for path in files(folder.path()) {
         let table = Table::read(&path, &options).unwrap();
-        let source = open(&path, &options);
-        for threads in [1, 4] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            assert_eq!(pool.install(|| column_sums(&source)), column_sums(&table), "{}", path.display());
+        for source in ways(&path, &options) {
+            for threads in [1, 4] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert_eq!(pool.install(|| column_sums(&*source)), column_sums(&table), "{}", path.display());
+            }
         }
     }
 }
@@ -106,37 +118,81 @@ fn missing_cells_stay_missing() {
 fn a_file_that_changes_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for path in files(folder.path()) {
-        let source = open(&path, &ReadOptions::default());
         let bytes = std::fs::read(&path).unwrap();
-        let mut block = Array2::zeros((1000, 5));
-        source.read(0, block.view_mut()).unwrap();
+        let sources = ways(&path, &ReadOptions::default());
+        let refused = |what: &str| {
+            for source in &sources {
+                let error = source.read(0, Array2::zeros((1000, 5)).view_mut()).unwrap_err();
+                assert!(error.to_string().contains(what), "{error}");
+            }
+        };
+        sources.iter().for_each(|source| source.read(0, Array2::zeros((1000, 5)).view_mut()).unwrap());
 
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.set_len(bytes.len() as u64 / 2).unwrap();
-        let error = source.read(0, block.view_mut()).unwrap_err();
-        assert!(error.to_string().contains("shrank"), "{error}");
+        refused("shrank");
 
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&bytes).unwrap();
-        let error = source.read(0, block.view_mut()).unwrap_err();
-        assert!(error.to_string().contains("grew"), "{error}");
+        refused("grew");
 
         // as long as before, but written to later
         std::fs::write(&path, &bytes).unwrap();
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
         file.set_modified(later).unwrap();
-        let error = source.read(0, block.view_mut()).unwrap_err();
-        assert!(error.to_string().contains("was written to"), "{error}");
+        refused("was written to");
+    }
+}
+
+/// Both ways to leave an array in its file refuse it, with the same words.
+fn npy_refused(bytes: &[u8], options: &ReadOptions) -> lvm_data::Error {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    std::fs::write(&path, bytes).unwrap();
+    let (read, mapped) = (NpyRows::open(&path, options).unwrap_err(), MappedNpy::open(&path, options).unwrap_err());
+    assert_eq!(read.to_string(), mapped.to_string());
+    mapped
+}
+
+#[test]
+fn arrays_that_can_not_be_used() {
+    let with = |weights: &str| ReadOptions { weights: Some(weights.into()), ..Default::default() };
+    let plain = ReadOptions::default();
+    let le = |values: [f64; 4]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let table = |values| npy("<f8", "False", "(2, 2)", &le(values));
+    assert!(matches!(npy_refused(&npy("<f8", "False", "(0, 2)", &[]), &plain).kind(), ErrorKind::Empty));
+    assert!(matches!(npy_refused(&npy("<c16", "False", "(1, 1)", &[0; 16]), &plain).kind(), ErrorKind::Format { .. }));
+    assert!(matches!(npy_refused(b"", &plain).kind(), ErrorKind::Format { .. }));
+    assert!(matches!(npy_refused(&table([1.0; 4]), &with("x7")).kind(), ErrorKind::UnknownColumn { .. }));
+    assert!(matches!(npy_refused(&table([1.0, -1.0, 1.0, 1.0]), &with("x2")).kind(), ErrorKind::Weight { .. }));
+    assert!(matches!(npy_refused(&table([1.0, 0.0, 1.0, 0.0]), &with("x2")).kind(), ErrorKind::NoWeight { .. }));
+    let far = npy("<f8", "False", "(9223372036854775807, 9223372036854775807)", &[0; 8]);
+    assert!(matches!(npy_refused(&far, &plain).kind(), ErrorKind::Format { .. }));
+    assert!(MappedNpy::open("/", &plain).is_err() && MappedNpy::open("nowhere.npy", &plain).is_err());
+}
+
+#[test]
+fn single_precision_from_a_mapping_is_that_from_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let x = Array2::from_shape_fn((100, 3), |(i, j)| ((i * 3 + j) as f32).sqrt());
+    let rows: Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let big: Vec<u8> = x.iter().flat_map(|v| v.to_be_bytes()).collect();
+    let columns: Vec<u8> = x.t().iter().flat_map(|v| v.to_be_bytes()).collect();
+    for bytes in [npy("<f4", "False", "(100, 3)", &rows), npy(">f4", "False", "(100, 3)", &big), npy(">f4", "True", "(100, 3)", &columns)] {
+        std::fs::write(&path, bytes).unwrap();
+        let mapped = MappedNpy::open(&path, &ReadOptions::default()).unwrap();
+        let mut block = Array2::zeros((60, 3));
+        mapped.read(40, block.view_mut()).unwrap();
+        assert_eq!(block, x.slice(s![40.., ..]).mapv(f64::from));
     }
 }
 
 #[test]
 fn opening_refuses_what_reading_would() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.npy");
     let good = npy("<f8", "False", "(2, 2)", &[0; 32]);
     for bad in [&good[..good.len() - 1], &good[..20], &[good.as_slice(), &[0]].concat(), b"\x93NUMPY\x09\x00\x00\x00"] {
-        std::fs::write(&path, bad).unwrap();
-        assert!(matches!(NpyRows::open(&path, &ReadOptions::default()).unwrap_err().kind(), ErrorKind::Format { .. }));
+        assert!(matches!(npy_refused(bad, &ReadOptions::default()).kind(), ErrorKind::Format { .. }));
     }
     let path = folder.path().join("x.csv");
     std::fs::write(&path, "a,b\n1,2\n3,x\n4,5\n").unwrap();
@@ -154,9 +210,10 @@ fn nan_in_a_streamed_npy_is_named() {
     let mut x = numbers();
     x[[700, 2]] = f64::NAN;
     output::write_npy(&path, &x).unwrap();
-    let rows = NpyRows::open(&path, &ReadOptions::default()).unwrap();
-    let error = sweep(&rows, Plan::new(5, 0), || Sums(Vec::new()), |_, _| Ok(())).err().unwrap();
-    assert!(matches!(error.kind(), lvm_core::ErrorKind::NotANumber { row: 700, column: 2, name: Some(_) }), "{error}");
+    for rows in ways(&path, &ReadOptions::default()) {
+        let error = sweep(&*rows, Plan::new(5, 0), || Sums(Vec::new()), |_, _| Ok(())).err().unwrap();
+        assert!(matches!(error.kind(), lvm_core::ErrorKind::NotANumber { row: 700, column: 2, name: Some(_) }), "{error}");
+    }
 }
 
 /// Maximum likelihood from disk is that from memory, bit for bit.
@@ -170,8 +227,10 @@ fn fits_from_disk_are_those_from_memory() {
     for name in ["iris.npy", "iris.csv"] {
         let path = folder.path().join(name);
         output::write(&path, &iris.columns, &iris.x).unwrap();
-        let found = em.fit(&open(&path, &ReadOptions::default()), 7).unwrap();
-        assert_eq!(found.model, want.model);
-        assert_eq!(found.trace, want.trace);
+        for source in ways(&path, &ReadOptions::default()) {
+            let found = em.fit(&*source, 7).unwrap();
+            assert_eq!(found.model, want.model);
+            assert_eq!(found.trace, want.trace);
+        }
     }
 }

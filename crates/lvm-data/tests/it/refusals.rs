@@ -35,7 +35,7 @@ fn a_ragged_line_is_named() {
     let error = refuse("a,b\n1,2\n\n3\n5,6\n");
     assert!(matches!(error.kind(), ErrorKind::Ragged { line: 4, expected: 2, found: 1 }), "{error:?}");
     assert!(matches!(refuse("1,2\n3,4,5\n").kind(), ErrorKind::Ragged { line: 2, expected: 2, found: 3 }));
-    says(&error, &["t.csv", "line 4", "1 fields", "2"]);
+    says(&error, &["t.csv", "line 4", "1 field where", "2"]);
 }
 
 #[test]

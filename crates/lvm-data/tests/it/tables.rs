@@ -156,3 +156,48 @@ fn a_table_longer_than_the_sample_of_the_separator() {
     assert_eq!(table.n_rows(), 50_000);
     assert_eq!(table.x[[49_999, 1]], 99_998.0);
 }
+
+#[test]
+fn names_and_lines_without_the_table() {
+    use lvm_data::{column_names, column_names_of_bytes, line_of_row, line_of_row_in_bytes};
+    let options = ReadOptions::default();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    // cells are not looked at, and a choice that makes no sense is not either
+    let text = "a,b,kind\n\n1,2,\"x\ny\"\n3,oops,z\n";
+    let path = file("t.csv", text.as_bytes());
+    let chosen = ReadOptions { columns: Some(vec!["none".into()]), weights: Some("none".into()), ..Default::default() };
+    for options in [&options, &chosen] {
+        assert_eq!(column_names(&path, options).unwrap(), ["a", "b", "kind"]);
+        assert_eq!(column_names_of_bytes("t", text.as_bytes(), options).unwrap(), ["a", "b", "kind"]);
+    }
+    let lines = |row| line_of_row(&path, &options, row).unwrap();
+    assert_eq!((lines(0), lines(1), lines(2)), (Some(3), Some(5), None));
+    let bare = b"1 2\n3 4\n5 6\n";
+    assert_eq!(line_of_row_in_bytes("t", bare, &options, 0).unwrap(), Some(1));
+    assert_eq!(line_of_row_in_bytes("t", bare, &options, 2).unwrap(), Some(3));
+    assert_eq!(column_names_of_bytes("t", bare, &options).unwrap(), ["x1", "x2"]);
+    let array = crate::numpy::npy("<f8", "False", "(1, 2)", &[0xff; 16]);
+    assert_eq!(column_names(file("x.npy", &array), &options).unwrap(), ["x1", "x2"]);
+    assert_eq!(line_of_row_in_bytes("x.npy", &array, &options, 0).unwrap(), None);
+    let market = b"%%MatrixMarket matrix coordinate real general\n2 3 1\n1 1 5\n";
+    assert_eq!(column_names(file("x.mtx", market), &options).unwrap().len(), 3);
+    assert!(column_names(folder.path().join("none"), &options).is_err() && column_names_of_bytes("e", b"", &options).is_err());
+}
+
+#[test]
+fn columns_left_out_are_not_looked_at() {
+    let without = |list: &[&str]| ReadOptions { without: list.iter().map(|s| s.to_string()).collect(), ..Default::default() };
+    let table = read("t.csv", "a,b,c\n1,oops,2\n3,4,5\n", &without(&["b"])).unwrap();
+    assert_eq!((table.columns.as_slice(), table.x), (["a".to_string(), "c".to_string()].as_slice(), array![[1.0, 2.0], [3.0, 5.0]]));
+    assert!(table.skipped.is_empty());
+    // the second of two columns of one name can't be meant by it
+    assert!(read("t.csv", "a,a,c\n1,2,3\n", &without(&["a"])).is_err());
+    assert!(read("t.csv", "a,b\n1,2\n", &without(&["a", "b"])).is_err());
+    let both = ReadOptions { columns: names(&["a"]), ..without(&["a"]) };
+    assert!(read("t.csv", "a,b\n1,2\n", &both).unwrap_err().to_string().contains("both asked for and left out"));
+}

@@ -7,15 +7,21 @@ use crate::suite::{Group, Outcome, Suite};
 pub mod conjugate;
 pub mod determinism;
 pub mod factors;
+pub mod files;
+pub mod gaussian_target;
 pub mod generation;
+pub mod golden;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
+pub mod posterior;
 pub mod ppca;
 pub mod real;
 pub mod refusals;
 pub mod shared;
 pub mod special;
+pub mod terms;
+pub mod verdicts;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
 pub type CaseCheck = fn(&mut Group<'_>, &Case) -> Outcome;
@@ -30,12 +36,24 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
         "ppca" => &[(Layer::C, "C4", ppca::optimum), (Layer::C, "C4", ppca::em), (Layer::C, "C4", ppca::linear_vae)],
         "factor_analysis" => &[(Layer::C, "C5", factors::optimum), (Layer::C, "C5", factors::em)],
         "conjugate" => &[(Layer::C, "C7", conjugate::conjugate)],
+        "psis" => &[(Layer::P, "P3", verdicts::psis)],
+        "gaussian_target" => &[
+            (Layer::S, "S3", gaussian_target::no_noise),
+            (Layer::S, "S4", gaussian_target::variance),
+            (Layer::O, "O1", gaussian_target::optima),
+            (Layer::O, "O6", gaussian_target::one_step),
+            (Layer::P, "P5", gaussian_target::tail),
+            (Layer::P, "P5", verdicts::tail_index),
+        ],
         _ => &[],
     }
 }
 
 /// Runs the checks of one case.
 pub fn case(suite: &mut Suite<'_>, case: &Case) {
+    if case.kind == "posterior" {
+        return posterior::all(suite, case);
+    }
     let checks = checks_of(&case.kind);
     for (layer, id, check) in checks {
         suite.group(*layer, id, &case.id, |group| check(group, case));
@@ -56,5 +74,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     metamorphic::ppca::all(suite);
     metamorphic::factors::all(suite);
     refusals::all(suite);
+    files::all(suite);
     determinism::all(suite);
+    golden::all(suite);
 }

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, Node};
 use crate::check::{Source, Tolerance};
+use crate::oracle::gaussian::LOG_2PI;
 use crate::suite::{Group, Outcome, Problem};
 use lvm_core::gmm::{Covariances, GaussianMixture};
 use lvm_core::moments::moments;
@@ -49,6 +50,7 @@ fn offset(g: &mut Group<'_>, i: usize, c: &Node<'_>, relative: &Tolerance) -> Ou
 fn far_tail(g: &mut Group<'_>, i: usize, c: &Node<'_>, relative: &Tolerance) -> Outcome {
     let (weights, means, sds) = (c.get("weights")?.vector()?, c.get("means")?.vector()?, c.get("sds")?.vector()?);
     let variances = sds.mapv(|s| s * s).insert_axis(Axis(1));
+    let parts = (weights.clone(), means.clone(), sds);
     let model = GaussianMixture::new(weights, means.insert_axis(Axis(1)), Covariances::Diagonal(variances))?;
     let points = c.get("points")?.list()?;
     let column =
@@ -59,9 +61,9 @@ fn far_tail(g: &mut Group<'_>, i: usize, c: &Node<'_>, relative: &Tolerance) -> 
     let rows = points.iter().map(|p| p.get("log_responsibilities")?.vector()).collect::<Result<Vec<_>, _>>()?;
     let truth = Array2::from_shape_fn((rows.len(), model.n_components()), |(n, k)| rows[n].get(k).copied().unwrap_or(f64::NAN));
     let found = model.log_responsibilities(&x)?;
-    // An error in log γ is a relative error of γ, so it is judged on the scale max(1, |log γ|).
-    let scale = truth.mapv(|v| v.abs().max(1.0));
-    g.array_scaled(format!("[{i}] log responsibilities"), Source::E, &found, &truth, &scale, relative);
+    let allowed = far_tail_rounding(&parts, &x.column(0).to_owned(), &truth);
+    let why = "8·ε·(T_k + Σ_j γ_j T_j), T_k = Σ|terms of log π_k N_k|: log γ_k = a_k − log Σ_j e^a_j, and d log Σ e^a = Σ γ_j d a_j";
+    g.array_scaled(format!("[{i}] log responsibilities"), Source::E, &found, &truth, &allowed, &Tolerance::relative(1.0, why));
     let gamma = g.subject.responsibilities(&model, &x)?;
     let finite = found.iter().chain(&gamma).all(|v| v.is_finite());
     g.holds(format!("[{i}] finite everywhere"), if finite { "finite" } else { "not finite" }, "finite", finite, "the file's \"must\"");
@@ -74,6 +76,20 @@ fn far_tail(g: &mut Group<'_>, i: usize, c: &Node<'_>, relative: &Tolerance) -> 
         &Tolerance::rounding(k, 1.0),
     );
     Ok(())
+}
+
+/// The rounding of log γ_nk (N, K): each a_k = log π_k − log σ_k − ½ log 2π − z²/2 is a sum of four terms, good to 8 ε of their magnitude.
+fn far_tail_rounding(
+    (weights, means, sds): &(Array1<f64>, Array1<f64>, Array1<f64>),
+    x: &Array1<f64>,
+    log_responsibilities: &Array2<f64>,
+) -> Array2<f64> {
+    let terms = Array2::from_shape_fn(log_responsibilities.dim(), |(n, k)| {
+        let z = (x[n] - means[k]) / sds[k];
+        weights[k].ln().abs() + sds[k].ln().abs() + 0.5 * LOG_2PI + 0.5 * z * z
+    });
+    let of_sum = (&terms * &log_responsibilities.mapv(f64::exp)).sum_axis(Axis(1)).insert_axis(Axis(1));
+    (terms + of_sum) * (8.0 * f64::EPSILON)
 }
 
 /// N3, kind `exact_regression`: the last column on the others.

@@ -13,9 +13,13 @@ use std::collections::BTreeMap;
 struct Series {
     ours: Vec<f64>,
     truth: Vec<f64>,
-    floor: f64,
+    /// The smallest scale an error of each value is relative to.
+    floor: Vec<f64>,
     why: &'static str,
 }
+
+/// The smallest scale an error is relative to, and where it comes from.
+type Floor = fn(&str, &Node<'_>) -> Result<(f64, &'static str), Problem>;
 
 /// A value of ours, or nothing for a name this version does not know.
 type Value = Result<Option<f64>, Problem>;
@@ -38,7 +42,7 @@ fn section(
     relative: &Tolerance,
     [list, name, value]: [&str; 3],
     evaluate: fn(&str, &Node<'_>) -> Value,
-    floor: fn(&str) -> (f64, &'static str),
+    floor: Floor,
 ) -> Outcome {
     let Some(items) = case.find(list) else { return Ok(()) };
     let mut all: BTreeMap<&str, Series> = BTreeMap::new();
@@ -49,8 +53,10 @@ fn section(
             continue;
         };
         if truth.is_finite() {
-            let (floor, why) = floor(name);
-            let series = all.entry(name).or_insert_with(|| Series { floor, why, ..Default::default() });
+            let (floor, why) = floor(name, &item)?;
+            let series = all.entry(name).or_default();
+            series.why = why;
+            series.floor.push(floor / relative.relative);
             series.ours.push(found);
             series.truth.push(truth);
         } else {
@@ -59,34 +65,35 @@ fn section(
     }
     for (name, series) in all {
         let truth = Array1::from(series.truth);
-        let scale = truth.mapv(|v: f64| v.abs().max(series.floor));
+        let scale = Array1::from_shape_fn(truth.len(), |i| truth[i].abs().max(series.floor[i]));
         let tolerance = Tolerance::relative(relative.relative, format!("{} of |truth|; {}", relative.reason, series.why));
         g.array_scaled(name, Source::E, &Array1::from(series.ours), &truth, &scale, &tolerance);
     }
     Ok(())
 }
 
-/// The smallest scale an error is relative to.
-fn floor_of_function(name: &str) -> (f64, &'static str) {
-    match name {
-        "lgamma" | "digamma" | "multivariate_lgamma(d,a)" => (0.1, "1e-13 absolute at its zeros (the file's note)"),
-        "log_norm_cdf" => (1e-37, "1e-49 absolute: the reference takes log(1 − tiny) in 50 digits"),
-        _ => (1e-300, "down to 1e-300 (the file's note)"),
-    }
+/// Absolute errors that are allowed where a value passes through zero.
+fn floor_of_function(name: &str, _: &Node<'_>) -> Result<(f64, &'static str), Problem> {
+    Ok(match name {
+        "lgamma" | "digamma" | "multivariate_lgamma(d,a)" => (1e-13, "1e-13 absolute at its zeros (the file's note)"),
+        // 50 digits are 169 bits
+        "log_norm_cdf" => (2f64.powi(-169), "2⁻¹⁶⁹ absolute: the reference rounds 1 − Φ(−x) to 50 digits before its logarithm"),
+        _ => (0.0, "relative throughout"),
+    })
 }
 
-fn floor_of_density(name: &str) -> (f64, &'static str) {
-    match name {
-        "binomial_logit" | "poisson_log" | "negative_binomial_2" => (1e-300, "log probabilities, relative throughout"),
-        _ => (2e-3, "9ε absolute where a log density passes through zero: it is a sum of terms of order one"),
-    }
+/// Nine roundings of the terms that a log density is the sum of: at most five terms of one ulp each, and four additions.
+fn floor_of_density(name: &str, item: &Node<'_>) -> Result<(f64, &'static str), Problem> {
+    let magnitude = super::terms::magnitude(name, item)?;
+    Ok((9.0 * f64::EPSILON * magnitude, "at least 9·ε·Σ|terms of the log density|"))
 }
 
-fn floor_of_divergence(name: &str) -> (f64, &'static str) {
-    match name.starts_with("KL") || name.starts_with("Renyi") {
-        true => (1e-5, "1e-17 absolute between equal distributions"),
-        false => (2e-3, "9ε absolute at zero"),
-    }
+/// A divergence is of second order where two distributions meet: parameters read to 32 ε give at most (32 ε)². A distance is of first.
+fn floor_of_divergence(name: &str, _: &Node<'_>) -> Result<(f64, &'static str), Problem> {
+    Ok(match name.starts_with("KL") || name.starts_with("Renyi") {
+        true => ((32.0 * f64::EPSILON).powi(2), "(32ε)² absolute between equal distributions: of second order in the parameters"),
+        false => (0.0, "relative throughout"),
+    })
 }
 
 fn function(name: &str, item: &Node<'_>) -> Value {

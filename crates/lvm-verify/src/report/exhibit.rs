@@ -49,4 +49,37 @@ pub enum Exhibit {
         /// The reference.
         truth: Vec<f64>,
     },
+    /// Means and standard deviations of a fitted posterior beside the true ones.
+    Forest {
+        /// The case, family and engine.
+        case: String,
+        /// One name a parameter.
+        names: Vec<String>,
+        /// (mean, sd) of q.
+        ours: Vec<(f64, f64)>,
+        /// (mean, sd) of the posterior.
+        truth: Vec<(f64, f64)>,
+    },
+    /// A Pareto k-hat; all of a report share one picture.
+    Tail {
+        /// The case and family.
+        case: String,
+        /// k-hat.
+        k: f64,
+        /// Its standard deviation between repetitions; 0 if it is not known.
+        sd: f64,
+        /// Above this the importance weights can't be trusted: min(0.7, 1 − 1/log₁₀ S).
+        threshold: f64,
+    },
+    /// An ELBO while it is maximised.
+    Elbo {
+        /// The case, family and engine.
+        case: String,
+        /// (step, ELBO).
+        trace: Vec<(f64, f64)>,
+        /// log p(x).
+        evidence: f64,
+        /// ELBO(q*).
+        optimum: f64,
+    },
 }

@@ -2,7 +2,7 @@
 
 use super::chart::escape;
 use super::{LayerSummary, Report, plots};
-use crate::check::{Check, Layer, Verdict};
+use crate::check::{Check, Layer, Shown, Verdict};
 use std::fmt::Write as _;
 
 /// Hides the rows that do not contain what is typed.
@@ -28,6 +28,7 @@ pub fn page(report: &Report) -> String {
         escape(&verdict),
     );
     summary_table(&mut out, report, &total);
+    out.push_str(&super::headlines::html(&report.headlines));
     out.push_str("<h2>Pictures</h2><div class=\"plots\">");
     for figure in plots::figures(report) {
         let _ = write!(
@@ -53,7 +54,7 @@ pub fn page(report: &Report) -> String {
 
 fn summary_table(out: &mut String, report: &Report, total: &LayerSummary) {
     out.push_str(
-        "<table class=\"summary\"><thead><tr><th>layer<th><th class=\"n\">pass<th class=\"n\">fail<th class=\"n\">undecided<th class=\"n\">not run<th class=\"n\">not supported\
+        "<div class=\"scroll\"><table class=\"summary\"><thead><tr><th>layer<th><th class=\"n\">pass<th class=\"n\">fail<th class=\"n\">undecided<th class=\"n\">not run<th class=\"n\">not supported\
          <th class=\"n\">numbers<th class=\"n\">largest diff/tol<th class=\"n\">time</tr></thead><tbody>",
     );
     for s in report.summary.iter().chain([total]) {
@@ -73,7 +74,7 @@ fn summary_table(out: &mut String, report: &Report, total: &LayerSummary) {
             s.seconds
         );
     }
-    out.push_str("</tbody></table>");
+    out.push_str("</tbody></table></div>");
     for (title, verdict) in [("Not run", Verdict::NotRun), ("Not supported yet", Verdict::NotSupported)] {
         let groups = super::table::grouped(&report.checks, verdict);
         if !groups.is_empty() {
@@ -95,7 +96,7 @@ fn layer_table(out: &mut String, report: &Report, layer: Layer) {
     }
     let _ = write!(
         out,
-        "<details open><summary>{layer} · {} ({})</summary><table><thead><tr><th>id<th>case<th>quantity<th class=\"n\">ours<th class=\"n\">truth<th>source<th class=\"n\">difference\
+        "<details open><summary>{layer} · {} ({})</summary><div class=\"scroll\"><table><thead><tr><th>id<th>case<th>quantity<th class=\"n\">ours<th class=\"n\">truth<th>source<th class=\"n\">difference\
          <th class=\"n\">tolerance<th>its reason<th class=\"n\">time<th>verdict</tr></thead><tbody class=\"checks\">",
         layer.title(),
         checks.len()
@@ -103,7 +104,13 @@ fn layer_table(out: &mut String, report: &Report, layer: Layer) {
     for c in checks {
         check_row(out, c);
     }
-    out.push_str("</tbody></table></details>");
+    out.push_str("</tbody></table></div></details>");
+}
+
+/// A number stays on one line; words may wrap.
+fn shown_cell(shown: &Shown) -> String {
+    let class = if matches!(shown, Shown::Number(_)) { "n" } else { "words" };
+    format!("<td class=\"{class}\">{}", escape(&shown.to_string()))
 }
 
 fn check_row(out: &mut String, c: &Check) {
@@ -112,7 +119,11 @@ fn check_row(out: &mut String, c: &Check) {
     let class = verdict.split(' ').next().unwrap_or("");
     let mut reason = escape(&c.reason);
     if let Some(s) = c.stochastic {
-        let _ = write!(reason, "<br>SE {:.2e}, smallest detectable bias {:.2e}, {} draws", s.standard_error, s.detectable_bias, s.draws);
+        let _ = write!(
+            reason,
+            "<br>SE {:.2e}, smallest detectable bias {:.2e}, {} draws in {} looks",
+            s.standard_error, s.detectable_bias, s.draws, s.looks
+        );
     }
     if let Some(note) = &c.note {
         let _ = write!(reason, "<br><b>{}</b>", escape(note));
@@ -123,12 +134,12 @@ fn check_row(out: &mut String, c: &Check) {
     let row = if bad { " class=\"bad\"" } else { "" };
     let _ = write!(
         out,
-        "<tr{row}><td>{}<td>{}<td>{}<td class=\"n\">{}<td class=\"n\">{}<td>{:?}<td class=\"n\">{:.2e}<td class=\"n\">{:.2e}<td class=\"why\">{reason}<td class=\"n\">{:.2} s<td class=\"v {class}\">{verdict}</tr>",
+        "<tr{row}><td>{}<td>{}<td>{}{}{}<td>{:?}<td class=\"n\">{:.2e}<td class=\"n\">{:.2e}<td class=\"why\">{reason}<td class=\"n\">{:.2} s<td class=\"v {class}\">{verdict}</tr>",
         c.id,
         escape(&c.case),
         escape(&c.quantity),
-        escape(&c.ours.to_string()),
-        escape(&c.truth.to_string()),
+        shown_cell(&c.ours),
+        shown_cell(&c.truth),
         c.source,
         c.difference,
         c.tolerance,

@@ -1,17 +1,22 @@
 //! What a run found: as a table for people, as JSON for programs, as a page with pictures.
 
 use crate::check::{Check, Layer, Verdict};
+use crate::headline::Headline;
+use crate::stochastic::ErrorBudget;
+use crate::suite::Budget;
 use exhibit::Exhibit;
 use serde::Serialize;
 
 pub mod chart;
 pub mod exhibit;
+pub mod headlines;
 pub mod html;
 pub mod plots;
+pub mod posteriors;
 pub mod table;
 
 /// A whole run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Format of this object.
     pub schema: &'static str,
@@ -23,14 +28,22 @@ pub struct Report {
     pub oracle: bool,
     /// The command line.
     pub command: String,
-    /// Whether the run was cut to fit into a minute.
-    pub quick: bool,
+    /// How long the run was allowed to take.
+    pub budget: Budget,
+    /// Where its random streams started.
+    pub seed: u64,
+    /// The family-wise error of its stochastic checks.
+    pub error_budget: ErrorBudget,
+    /// How many of them it made.
+    pub comparisons: usize,
     /// Wall-clock seconds of the run.
     pub seconds: f64,
     /// Counts by layer.
     pub summary: Vec<LayerSummary>,
     /// Every check.
     pub checks: Vec<Check>,
+    /// The five numbers of each model.
+    pub headlines: Vec<Headline>,
     /// Curves and points for the pictures.
     #[serde(skip)]
     pub exhibits: Vec<Exhibit>,
@@ -39,7 +52,7 @@ pub struct Report {
 /// Counts of one layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LayerSummary {
-    /// `N`, `C`, `M`, `F`, `D`, or `-` for cases of kinds not supported yet.
+    /// Its letter, or `all`.
     pub layer: String,
     /// What it is about.
     pub title: String,

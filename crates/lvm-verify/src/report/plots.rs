@@ -19,14 +19,15 @@ pub struct Figure {
 /// All pictures of a report: the margins first, then what the checks put aside.
 pub fn figures(report: &Report) -> Vec<Figure> {
     let mut out = vec![margins(report)];
+    out.extend(super::posteriors::figures(report));
     let mut exhibits: Vec<&Exhibit> = report.exhibits.iter().collect();
     exhibits.sort_by_key(|e| match e {
         Exhibit::Mixture { .. } => 0,
         Exhibit::Spectrum { .. } => 1,
         Exhibit::Pairs { .. } => 2,
-        Exhibit::Trace { .. } => 3,
+        _ => 3,
     });
-    out.extend(exhibits.into_iter().map(exhibit));
+    out.extend(exhibits.into_iter().filter_map(exhibit));
     out
 }
 
@@ -70,13 +71,15 @@ fn margins(report: &Report) -> Figure {
     }
 }
 
-fn exhibit(exhibit: &Exhibit) -> Figure {
-    match exhibit {
+fn exhibit(exhibit: &Exhibit) -> Option<Figure> {
+    Some(match exhibit {
         Exhibit::Trace { case, ours, truth } => trace(case, ours, truth),
         Exhibit::Mixture { case, columns, x, components, truth, first } => mixture(case, columns, x, components, truth, first),
         Exhibit::Spectrum { case, truth, ours } => spectrum(case, truth, ours),
         Exhibit::Pairs { case, what, ours, truth } => pairs(case, what, ours, truth),
-    }
+        // drawn with the posteriors
+        Exhibit::Forest { .. } | Exhibit::Tail { .. } | Exhibit::Elbo { .. } => return None,
+    })
 }
 
 /// Distance to the end of the reference on a logarithmic axis: EM converges linearly, so the late part is a straight line.

@@ -1,6 +1,6 @@
 //! The report as a table of fixed-width columns, with a summary of one screen at the end.
 
-use super::{LayerSummary, Report};
+use super::{LayerSummary, Report, headlines};
 use crate::check::{Check, Layer, Verdict};
 use std::fmt::Write as _;
 
@@ -62,8 +62,11 @@ pub fn row(c: &Check, colour: Colour) -> String {
         c.seconds
     );
     if let Some(s) = c.stochastic {
-        let _ =
-            write!(line, "\n         SE {:.2e}, smallest detectable bias {:.2e}, {} draws", s.standard_error, s.detectable_bias, s.draws);
+        let _ = write!(
+            line,
+            "\n         SE {:.2e}, smallest detectable bias {:.2e}, {} draws in {} looks",
+            s.standard_error, s.detectable_bias, s.draws, s.looks
+        );
     }
     if let Some(note) = &c.note {
         let _ = write!(line, "\n         {note}");
@@ -87,7 +90,7 @@ pub fn full(report: &Report, colour: Colour) -> String {
             let _ = writeln!(out, "{}", row(c, colour));
         }
     }
-    out + &summary(report, colour)
+    out + &headlines::table(&report.headlines) + &summary(report, colour)
 }
 
 /// One screen: counts by layer, what was not run and how to enable it, kinds not supported, failures, the verdict.
@@ -118,6 +121,18 @@ pub fn summary(report: &Report, colour: Colour) -> String {
             let shown = cut(&cases.join(", "), 110);
             let _ = writeln!(out, "  {} x {}\n      {shown}", cases.len(), colour.paint(verdict, note));
         }
+    }
+    if report.comparisons > 0 {
+        let (b, n) = (report.error_budget, report.comparisons);
+        let _ = writeln!(
+            out,
+            "\n{n} stochastic comparisons of at most {}, each at alpha = {:.0e} (z = {:.2}): false alarms of the whole run below {:.0e}; seed {}",
+            b.comparisons,
+            b.alpha(),
+            b.z(),
+            b.family,
+            report.seed
+        );
     }
     let failures: Vec<&Check> = report.failures().collect();
     if !failures.is_empty() {
@@ -171,4 +186,30 @@ pub(super) fn grouped(checks: &[Check], verdict: Verdict) -> Vec<(&str, Vec<&str
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::summarise;
+    use crate::subject::Library;
+    use crate::suite::{Selection, Suite};
+    use crate::{check::Source, check::Tolerance, oracle};
+
+    #[test]
+    fn what_needs_the_oracle_and_was_not_run_stands_in_the_summary_with_the_command_that_enables_it() {
+        let mut suite = Suite::new(&Library, Selection::default());
+        suite.group(Layer::C, "C1", "a table, LAPACK", |g| {
+            g.not_run("against dense formulas on LAPACK", oracle::ABSENT, oracle::ENABLE);
+            Ok(())
+        });
+        suite.group(Layer::N, "N1", "another", |g| {
+            g.scalar("one", Source::E, 1.0, 1.0, &Tolerance::exact("test"));
+            Ok(())
+        });
+        let report = Report { summary: summarise(&suite.checks), checks: suite.checks, ..Report::default() };
+        let text = summary(&report, Colour::None);
+        assert!(text.contains("not run:\n  1 x ") && text.contains(oracle::ENABLE) && text.contains("a table, LAPACK"), "{text}");
+        assert!(text.contains("PASSED: 1 checks, 1 numbers; 1 NOT RUN") && text.contains("oracle absent"), "{text}");
+    }
 }

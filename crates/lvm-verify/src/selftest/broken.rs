@@ -1,9 +1,11 @@
 //! Implementers that are broken on purpose, one published bug each.
 
 use super::twin::{self, Switch};
+use crate::layers::files::with_version;
 use crate::subject::{Latents, Subject};
 use lvm_core::criteria::Criteria;
 use lvm_core::fa::{FaMl, FactorAnalysis};
+use lvm_core::file::{self, Header, Model};
 use lvm_core::fit::Fitted;
 use lvm_core::gmm::{GaussianMixture, GmmEm, Start};
 use lvm_core::model::{Evidence, Infer, LatentModel};
@@ -66,6 +68,12 @@ pub(super) enum Plant {
     MeanNotCounted,
     /// A constant column or a repeated row is jittered and the answer returned as if it were regular.
     SilentJitter,
+    /// Model files: the version is not looked at.
+    VersionIgnored,
+    /// Model files: the noise of PPCA written as f32.
+    SinglePrecisionFile,
+    /// Model files: what can't be read is replaced by a standard model.
+    UnreadableReplaced,
 }
 
 /// The library with one thing broken.
@@ -295,6 +303,30 @@ impl Subject for Broken {
                 Ok(Criteria { n_parameters, ..c })
             }
             _ => Ok(c),
+        }
+    }
+
+    fn encode(&self, model: &Model, header: &Header) -> Result<Vec<u8>> {
+        match (self.plant, model) {
+            (Plant::SinglePrecisionFile, Model::Ppca(m)) => {
+                let rounded = Ppca::new(m.mean().clone(), m.loadings().clone(), f64::from(m.noise_variance() as f32))?;
+                file::encode(&rounded.into(), header)
+            }
+            _ => file::encode(model, header),
+        }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<(Model, Header)> {
+        match self.plant {
+            Plant::VersionIgnored => match with_version(bytes, b'1') {
+                Some(changed) => file::decode(&changed),
+                None => file::decode(bytes),
+            },
+            Plant::UnreadableReplaced => file::decode(bytes).or_else(|_| {
+                let standard = Ppca::new(Array1::zeros(4), Array2::zeros((4, 1)), 1.0)?;
+                Ok((standard.into(), Header::default()))
+            }),
+            _ => file::decode(bytes),
         }
     }
 }

@@ -8,7 +8,7 @@ mod twin;
 use crate::check::{Check, Layer, Verdict};
 use crate::run::{Options, run};
 use crate::subject::Library;
-use crate::suite::Selection;
+use crate::suite::{Budget, Selection};
 use broken::{Broken, Plant};
 use std::fmt::Write as _;
 use twin::Switch;
@@ -34,7 +34,7 @@ const fn fault(plant: Plant, what: &'static str, layer: Layer, id: &'static str,
 use Layer::{C, D, F, M};
 
 /// Every planted fault.
-const FAULTS: [Fault; 38] = [
+const FAULTS: [Fault; 42] = [
     fault(Plant::Em(Switch::OldMeans), "covariance about the old means", C, "C1", "gmm_em_faithful_full", "log-likelihood of"),
     fault(Plant::Em(Switch::Unbiased), "1/(N-1) for 1/N", C, "C1", "gmm_em_faithful_full", "log-likelihood of"),
     fault(Plant::Em(Switch::TiedUnweighted), "tied covariance without weights", C, "C1", "gmm_em_iris_tied", "log-likelihood of"),
@@ -64,6 +64,7 @@ const FAULTS: [Fault; 38] = [
     fault(Plant::MeanFilled, "missing entries filled with means", M, "M1", "iris, Bayes", "full: columns missing"),
     fault(Plant::MeanFilled, "the same in PPCA", M, "M1", "iris, PPCA", "a column missing"),
     fault(Plant::MeanFilled, "the same in factor analysis", M, "M1", "wine, 2 factors", "a column missing"),
+    fault(Plant::UnbiasedScatter, "PPCA: 1/(N-1) for 1/N, seen as a change", D, "D2", "golden digest", "wine, PPCA: W W"),
     fault(Plant::SeedByThread, "generator shared across threads", D, "D1", "diamonds, spherical", "fit: "),
     fault(Plant::OwnSeed, "the seed given is not used", D, "D1", "diamonds, spherical", "fit: run twice"),
     fault(Plant::ResumeForgets, "a resumed fit goes another way", D, "D1", "diamonds, spherical", "4 + 6"),
@@ -80,6 +81,9 @@ const FAULTS: [Fault; 38] = [
     fault(Plant::MeanNotCounted, "FA: the mean's parameters not counted", C, "C5", "fa_mtcars_2", "free parameters"),
     fault(Plant::HighFloor, "FA: psi floored at 0.1 in silence", C, "C5", "fa_mtcars_2", "uniquenesses"),
     fault(Plant::SilentJitter, "degenerate data jittered in silence", F, "F1", "full mixture: tables", "two distinct rows"),
+    fault(Plant::VersionIgnored, "model file: version not looked at", F, "F2", "model file of PPCA", "another version"),
+    fault(Plant::SinglePrecisionFile, "model file: noise written as f32", F, "F2", "model file of PPCA", "log p(x) of the model read"),
+    fault(Plant::UnreadableReplaced, "model file: unreadable, a standard model instead", F, "F2", "model file of PPCA", "cut short"),
 ];
 
 /// What came of one fault.
@@ -131,7 +135,8 @@ impl KillMatrix {
 }
 
 fn options(f: &Fault) -> Options {
-    let selection = Selection { layers: vec![f.layer], cases: vec![f.case.to_owned()], quick: true, ids: vec![f.id.to_owned()] };
+    let selection =
+        Selection { layers: vec![f.layer], cases: vec![f.case.to_owned()], budget: Budget::Quick, ids: vec![f.id.to_owned()], seed: 0 };
     Options { selection, ..Default::default() }
 }
 

@@ -50,7 +50,9 @@ fn a_case_nobody_has_seen_passes_as_the_known_ones_do() {
     write(folder.path(), &case);
     let checks = check(folder.path());
     assert!(failures(&checks).is_empty(), "{:#?}", failures(&checks));
-    assert!(checks.iter().filter(|c| c.verdict == Verdict::Pass).count() > 40);
+    let passed = checks.iter().filter(|c| c.verdict == Verdict::Pass).count();
+    // 40 without LAPACK, more with it
+    assert!(passed >= 40, "{passed}");
 }
 
 #[test]

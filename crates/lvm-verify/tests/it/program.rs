@@ -35,6 +35,7 @@ fn a_passing_part_ends_with_zero_and_writes_both_reports() {
     }
     let html = std::fs::read_to_string(folder.path().join("verify-report/report.html")).unwrap();
     assert!(html.contains("<svg") && !html.contains("http"), "a page that needs nothing from outside");
+    assert_eq!(html.matches("<table").count(), html.matches("<div class=\"scroll\"><table").count(), "a wide table scrolls, not the page");
     if !cfg!(feature = "oracle") {
         assert!(text.contains("NOT RUN") && text.contains("to run it"));
     }
@@ -46,4 +47,13 @@ fn nothing_checked_is_not_a_pass() {
     assert_eq!(program(folder.path(), &["--case", "no such case"]).status.code(), Some(1));
     assert_eq!(program(folder.path(), &["--dir", "nowhere"]).status.code(), Some(1));
     assert_eq!(program(folder.path(), &["--layer", "Z"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_listing_writes_no_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = program(folder.path(), &["--list", "--layer", "C", "--case", "iris"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.lines().any(|l| l == "C C1  gmm_em_iris_tied"), "{text}");
+    assert!(!folder.path().join("verify-report").exists());
 }

@@ -1,8 +1,9 @@
 //! Gaussians of diagonal covariance.
 
-use super::Family;
+use super::{Family, Gaussian, Variational, check_parameters, sample_by_transform, scales};
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2};
+use rand::Rng;
 use std::f64::consts::TAU;
 
 /// q(z) = Π_i N(z_i; μ_i, σ_i²): the mean-field Gaussian.
@@ -60,24 +61,15 @@ impl MeanField {
         if parameters.is_empty() {
             return Err(ErrorKind::Empty.into());
         }
-        if let Some((i, v)) = parameters.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-            return Err(Error::config("parameters", format!("entry {i} is {v}; every parameter must be finite")));
-        }
-        let scale = parameters[parameters.len() / 2..].iter().map(|l| l.exp()).collect();
+        let d = parameters.len() / 2;
+        check_parameters("parameters of a mean-field Gaussian", &parameters, 2 * d)?;
+        let scale = scales(parameters[d..].iter().copied())?;
         Ok(MeanField { parameters, scale })
-    }
-
-    fn location(&self) -> &[f64] {
-        &self.parameters[..self.scale.len()]
     }
 }
 
-impl Family for MeanField {
+impl Variational for MeanField {
     fn dim(&self) -> usize {
-        self.scale.len()
-    }
-
-    fn noise_dim(&self) -> usize {
         self.scale.len()
     }
 
@@ -93,23 +85,14 @@ impl Family for MeanField {
         Self::from_parameters(parameters.to_vec())
     }
 
-    fn transform(&self, noise: &[f64], z: &mut [f64]) {
-        // z = μ + σ ∘ ε
-        for (((z, e), m), s) in z.iter_mut().zip(noise).zip(self.location()).zip(&self.scale) {
-            *z = m + s * e;
-        }
+    fn sample(&self, rng: &mut dyn Rng, z: &mut [f64]) {
+        sample_by_transform(self, rng, z);
     }
 
     fn log_prob(&self, z: &[f64]) -> f64 {
         let d = self.dim();
         let quadratic: f64 = z.iter().zip(self.location()).zip(&self.scale).map(|((z, m), s)| ((z - m) / s).powi(2)).sum();
         -0.5 * (quadratic + d as f64 * TAU.ln()) - self.parameters[d..].iter().sum::<f64>()
-    }
-
-    fn add_log_prob_grad(&self, z: &[f64], gradient: &mut [f64]) {
-        for (((g, z), m), s) in gradient.iter_mut().zip(z).zip(self.location()).zip(&self.scale) {
-            *g -= (z - m) / (s * s);
-        }
     }
 
     fn add_score(&self, z: &[f64], scale: f64, gradient: &mut [f64]) {
@@ -122,15 +105,6 @@ impl Family for MeanField {
         }
     }
 
-    fn add_pullback(&self, noise: &[f64], z_gradient: &[f64], gradient: &mut [f64]) {
-        // ∂z/∂μ = 1,   ∂z/∂ log σ = σ ε
-        let (location, log_scale) = gradient.split_at_mut(self.dim());
-        for ((((gm, gs), g), e), s) in location.iter_mut().zip(log_scale).zip(z_gradient).zip(noise).zip(&self.scale) {
-            *gm += g;
-            *gs += g * s * e;
-        }
-    }
-
     fn entropy(&self) -> f64 {
         // H = Σ log σ_i + d/2 log 2πe
         self.parameters[self.dim()..].iter().sum::<f64>() + 0.5 * self.dim() as f64 * (TAU.ln() + 1.0)
@@ -139,6 +113,34 @@ impl Family for MeanField {
     fn add_entropy_grad(&self, scale: f64, gradient: &mut [f64]) {
         let d = self.dim();
         gradient[d..].iter_mut().for_each(|g| *g += scale);
+    }
+}
+
+impl Family for MeanField {
+    fn noise_dim(&self) -> usize {
+        self.scale.len()
+    }
+
+    fn transform(&self, noise: &[f64], z: &mut [f64]) {
+        // z = μ + σ ∘ ε
+        for (((z, e), m), s) in z.iter_mut().zip(noise).zip(self.location()).zip(&self.scale) {
+            *z = m + s * e;
+        }
+    }
+
+    fn add_log_prob_grad(&self, z: &[f64], gradient: &mut [f64]) {
+        for (((g, z), m), s) in gradient.iter_mut().zip(z).zip(self.location()).zip(&self.scale) {
+            *g -= (z - m) / (s * s);
+        }
+    }
+
+    fn add_pullback(&self, noise: &[f64], z_gradient: &[f64], gradient: &mut [f64]) {
+        // ∂z/∂μ = 1,   ∂z/∂ log σ = σ ε
+        let (location, log_scale) = gradient.split_at_mut(self.dim());
+        for ((((gm, gs), g), e), s) in location.iter_mut().zip(log_scale).zip(z_gradient).zip(noise).zip(&self.scale) {
+            *gm += g;
+            *gs += g * s * e;
+        }
     }
 
     fn mean(&self) -> Array1<f64> {
@@ -154,6 +156,25 @@ impl Family for MeanField {
     }
 }
 
+impl Gaussian for MeanField {
+    fn location(&self) -> &[f64] {
+        &self.parameters[..self.scale.len()]
+    }
+
+    fn log_det(&self) -> f64 {
+        2.0 * self.parameters[self.dim()..].iter().sum::<f64>()
+    }
+
+    fn mahalanobis(&self, v: &[f64]) -> f64 {
+        v.iter().zip(&self.scale).map(|(v, s)| (v / s).powi(2)).sum()
+    }
+
+    fn factor_column(&self, k: usize, column: &mut [f64]) {
+        column.fill(0.0);
+        column[k] = self.scale[k];
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +185,6 @@ mod tests {
         assert!(MeanField::new(&[0.0, f64::NAN], &[1.0, 1.0]).unwrap_err().to_string().contains("entry 1 is NaN"));
         assert!(MeanField::new(&[0.0], &[1.0, 1.0]).is_err());
         assert!(MeanField::standard(0).is_err());
+        assert!(MeanField::standard(1).unwrap().with_parameters(&[0.0, 800.0]).unwrap_err().to_string().contains("scale 0"));
     }
 }

@@ -8,7 +8,7 @@ use super::shared::Deviations;
 use super::spread::{Moments, Second as MomentSums, SquaredDistances};
 use super::tiles::{TILE, Tiles};
 use super::triangle::{Keep, Whiten};
-use crate::simd::{self, LANES, Scratch};
+use crate::simd::{self, LANES, Scratch, Strips, Weighted};
 
 /// Rows whose sums are taken lane by lane at once.
 const CHUNK: usize = 512;
@@ -41,6 +41,8 @@ pub(super) struct Workspace {
     second: Scratch,
     counts: Scratch,
     rows: Vec<u32>,
+    kept: Vec<f64>,
+    strips: Strips,
 }
 
 /// Sums over the lanes of each vector.
@@ -111,6 +113,7 @@ impl Workspace {
         self.normalise(packed, rows, sums.counts, sums.log_likelihood)?;
         *sums.weight += self.tiles.weights().iter().sum::<f64>();
         match &packed.shape {
+            Shape::Full(_) if packed.dim > LANEWISE => self.full_wide(packed, (columns, rows), sums.first, sums.second),
             Shape::Full(_) => self.full(packed, sums.first, sums.second),
             Shape::Tied { .. } | Shape::TiedFar(_) => self.tied(packed, sums.first, sums.second, sums.overlaps),
             Shape::Diagonal(_) | Shape::Spherical(_) => self.spread(packed, sums.first, sums.second),
@@ -138,7 +141,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Σ_n w_n γ_nk (x_n − c_k)(x_n − c_k)ᵀ for each k, as VᵀV of rows v_n = √(w_n γ_nk) (x_n − c_k).
+    /// Σ_n w_n γ_nk (x_n − c_k)(x_n − c_k)ᵀ for each k, as VᵀV of rows v_n = √(w_n γ_nk) (x_n − c_k), few columns.
     fn full(&mut self, packed: &Packed, first: &mut [f64], second: &mut [f64]) {
         let (k, d) = (packed.components, packed.dim);
         for component in 0..k {
@@ -158,11 +161,10 @@ impl Workspace {
                 self.rows.extend(roots.iter().zip(0..).filter(|(r, _)| **r > 0.0).map(|(_, n)| n));
             }
             let total = if sparse { active } else { n };
-            let chunk = if d <= LANEWISE { CHUNK } else { n };
             let first_lanes = self.first.zeros(d * LANES);
-            let lanes = self.second.zeros(if d <= LANEWISE { d * (d + 1) / 2 * LANES } else { 0 });
-            for start in (0..total).step_by(chunk) {
-                let end = (start + chunk).min(total);
+            let lanes = self.second.zeros(d * (d + 1) / 2 * LANES);
+            for start in (0..total).step_by(CHUNK) {
+                let end = (start + CHUNK).min(total);
                 let rows = simd::padded(end - start);
                 self.v.resize(stride(rows) * d);
                 let v = self.v.get_mut();
@@ -172,11 +174,30 @@ impl Workspace {
                     let tiles = &self.tiles.get()[start * d..end * d];
                     simd::run(Scaled { tiles, roots: &roots[start..end], centre, v, first: first_lanes });
                 }
-                let out = if d <= LANEWISE { GramSums::Lanes(lanes) } else { GramSums::Matrix(matrix) };
-                simd::run(Gram { v, rows, dim: d, out });
+                simd::run(Gram { v, rows, dim: d, out: GramSums::Lanes(lanes) });
             }
             add_lanes(&mut first[component * d..(component + 1) * d], first_lanes);
             add_pairs(matrix, lanes, d);
+        }
+    }
+
+    /// The same for many columns, row by row: a row without responsibility costs nothing.
+    fn full_wide(&mut self, packed: &Packed, (columns, rows): (&[f64], usize), first: &mut [f64], second: &mut [f64]) {
+        let (k, d) = (packed.components, packed.dim);
+        self.tiles.load_rows(columns, rows);
+        self.roots.resize(self.tiles.len() * TILE);
+        for component in 0..k {
+            let roots = self.roots.get_mut();
+            simd::run(Roots { gamma: self.gamma.get(), component, components: k, roots });
+            self.rows.clear();
+            self.rows.extend(roots.iter().zip(0..).filter(|(r, _)| **r > 0.0).map(|(_, n)| n));
+            self.kept.clear();
+            self.kept.extend(roots.iter().filter(|r| **r > 0.0));
+            let centre = &packed.centres[component * d..(component + 1) * d];
+            let matrix = &mut second[component * d * d..(component + 1) * d * d];
+            let rows = Weighted { x: self.tiles.by_row(), rows: &self.rows, roots: &self.kept, centre };
+            self.strips.add(rows, &mut first[component * d..(component + 1) * d], matrix);
+            self.strips.flush(matrix);
         }
     }
 

@@ -4,6 +4,7 @@ use super::spread::Centres;
 use super::triangle::Triangle;
 use crate::gmm::prepared::Whitening;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// Parameters in the order in which the loops read them.
 #[derive(Debug, Clone)]
@@ -13,7 +14,7 @@ pub(crate) struct Packed {
     /// μ_k (K, D), the centres of the moments.
     pub(super) centres: Vec<f64>,
     /// log π_k − ½ (D log 2π + log det Σ_k) (K).
-    pub(super) log_scale: Vec<f64>,
+    pub(crate) log_scale: Vec<f64>,
     /// −½, for spherical covariances −½ / σ_k² (K).
     pub(super) factor: Vec<f64>,
     /// Responsibilities below this are taken for 0 (K).
@@ -51,7 +52,7 @@ impl Packed {
         let centres: Vec<f64> = means.iter().copied().collect();
         let lower = |a: ArrayView2<'_, f64>| Triangle::new(dim, |i, j| a[[i, j]]);
         let shape = match whitening {
-            Whitening::Full(a) => Shape::Full(a.outer_iter().map(lower).collect()),
+            Whitening::Full(a) => Shape::Full((0..components).into_par_iter().map(|k| lower(a.index_axis(Axis(0), k))).collect()),
             Whitening::Tied(a) => tied(a, means, lower(a.view())),
             Whitening::Diagonal(s) => {
                 let scales: Vec<f64> = s.iter().copied().collect();

@@ -12,6 +12,7 @@ pub(super) const TILE: usize = 64;
 pub(super) struct Tiles {
     dim: usize,
     x: Scratch,
+    by_row: Vec<f64>,
     weights: Scratch,
 }
 
@@ -36,6 +37,35 @@ impl Tiles {
             None => w[..rows].fill(1.0),
         }
         w[rows..].fill(0.0);
+    }
+
+    /// The rows of the block once more, one after the other (B, D), from where they stand column by column.
+    pub(super) fn load_rows(&mut self, columns: &[f64], rows: usize) {
+        /// Columns at once: of each row they are about a cache line.
+        const SIDE: usize = 8;
+        let dim = self.dim;
+        self.by_row.resize(rows * dim, 0.0);
+        for (strip, columns) in columns.chunks(SIDE * rows).enumerate() {
+            match columns.len() == SIDE * rows {
+                true => {
+                    let columns: [&[f64]; SIDE] = std::array::from_fn(|c| &columns[c * rows..(c + 1) * rows]);
+                    for (i, row) in self.by_row.chunks_exact_mut(dim).enumerate() {
+                        let out = &mut row[strip * SIDE..(strip + 1) * SIDE];
+                        (0..SIDE).for_each(|c| out[c] = columns[c][i]);
+                    }
+                }
+                false => {
+                    for (c, column) in columns.chunks_exact(rows).enumerate() {
+                        self.by_row.chunks_exact_mut(dim).zip(column).for_each(|(row, v)| row[strip * SIDE + c] = *v);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows of [`load_rows`](Self::load_rows).
+    pub(super) fn by_row(&self) -> &[f64] {
+        &self.by_row
     }
 
     /// The tiles.

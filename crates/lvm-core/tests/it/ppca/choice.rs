@@ -140,3 +140,32 @@ fn whitening_a_rank_deficient_table_is_refused_or_works_in_its_span() {
     let floored = PpcaMl { components: 8, ..Default::default() }.fit(&few, 0).unwrap().model;
     assert!(floored.pca().unwrap().whiten(&few).is_err());
 }
+
+#[test]
+fn a_watch_sees_every_fit_of_a_selection_and_can_stop_it() {
+    let mut x = iris();
+    x[[3, 1]] = f64::NAN;
+    let rows = Rows::new(&x).missing_as_nan();
+    let select = PpcaSelect { components: vec![1, 2, 3], ..Default::default() };
+    let mut calls = 0;
+    let all = select
+        .select_watched(&rows, 0, &mut |_| {
+            calls += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(calls >= all.fitted.iterations() && all.table.len() == 3);
+    let stopped = select.select_watched(&rows, 0, &mut |_| std::ops::ControlFlow::Break(())).unwrap();
+    assert_eq!((stopped.table.len(), stopped.fitted.status), (1, Status::Cancelled));
+}
+
+#[test]
+fn candidates_that_fail_without_a_fold_say_so() {
+    let mut x = iris();
+    x.column_mut(2).fill(f64::NAN);
+    x[[5, 2]] = 1.0;
+    let rows = Rows::new(&x).missing_as_nan();
+    let select = PpcaSelect { components: vec![1], criterion: Criterion::HeldOut, ..Default::default() };
+    let error = select.select(&rows, 0).unwrap_err().to_string();
+    assert!(error.contains("without one of the folds: every entry of column 2"), "{error}");
+}

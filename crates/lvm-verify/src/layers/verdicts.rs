@@ -1,0 +1,191 @@
+//! P3 to P6: what the diagnostics of lvm-vi say of a q, beside what is known of it.
+
+use crate::case::{Case, Node};
+use crate::check::{Source, Tolerance};
+use crate::posterior::Posterior;
+use crate::suite::{Budget, Group, Outcome, Problem};
+use lvm_vi::diagnose::{Diagnose, Diagnosis, Level, WeightedDraws, psis as smooth};
+use lvm_vi::expectation::GaussianTarget;
+use lvm_vi::family::{Family, FullRank, MeanField};
+use lvm_vi::target::LogDensityGrad;
+use ndarray::Array1;
+
+/// P3, kind `psis`: the tail fit on fixed log weights.
+///
+/// # Errors
+/// If the case lacks a field or the library refuses.
+pub fn psis(g: &mut Group<'_>, case: &Case) -> Outcome {
+    let (k_abs, weights_abs) = (case.get("tolerance.k_abs")?.number()?, case.get("tolerance.weights_abs")?.number()?);
+    for c in case.get("cases")?.list()? {
+        let name = c.get("name")?.text()?;
+        let fitted = smooth(&c.get("log_weights")?.vector()?.to_vec())?;
+        g.scalar(
+            format!("{name}: k"),
+            Source::X,
+            fitted.pareto_k,
+            c.get("pareto_k_own")?.number()?,
+            &Tolerance::absolute(k_abs, "the file's; three programs agree to 1e-12"),
+        );
+        let theirs = c.get("smoothed_normalised_log_weights_first_5")?.vector()?;
+        let ours = Array1::from(fitted.log_weights[..theirs.len()].to_vec());
+        g.array(format!("{name}: smoothed log weights"), Source::X, &ours, &theirs, &Tolerance::absolute(weights_abs, "the file's"));
+        let tail = Tolerance::exact("a count");
+        g.scalar(format!("{name}: length of the tail"), Source::X, fitted.tail_length as f64, c.get("tail_length")?.number()?, &tail);
+        let relative = Tolerance::relative(weights_abs, "that of the log weights");
+        let theirs = c.get("psis_n_eff_r_loo")?.number()?;
+        g.scalar(format!("{name}: effective draws"), Source::X, fitted.effective_draws, theirs, &relative);
+    }
+    Ok(())
+}
+
+/// What the posterior is known to be: means and standard deviations of the unconstrained latents.
+struct Truth {
+    mean: Array1<f64>,
+    sd: Array1<f64>,
+}
+
+/// The margins that a pass promises.
+const MEAN_MARGIN: f64 = 0.1;
+const SCALE_MARGIN: f64 = 0.15;
+
+impl Truth {
+    fn of(case: &Case) -> Result<Self, Problem> {
+        let at = |field: &str| case.get(&format!("truth.unconstrained.{field}"))?.vector();
+        Ok(Truth { mean: at("mean")?, sd: at("sd")? })
+    }
+
+    /// The largest error of a mean in posterior standard deviations, and of a standard deviation as a share.
+    fn errors<F: Family>(&self, q: &F) -> (f64, f64) {
+        let (mean, sd) = (q.mean(), q.standard_deviations());
+        let largest = |error: &dyn Fn(usize) -> f64| (0..self.mean.len()).map(error).fold(0.0, f64::max);
+        (largest(&|i| (mean[i] - self.mean[i]).abs() / self.sd[i]), largest(&|i| (sd[i] / self.sd[i] - 1.0).abs()))
+    }
+}
+
+/// A q and its verdict beside the truth.
+fn judged<F: Family, M: LogDensityGrad + ?Sized>(
+    g: &mut Group<'_>,
+    name: &str,
+    q: &F,
+    model: &M,
+    truth: &Truth,
+) -> Result<Diagnosis, Problem> {
+    let found = Diagnose::default().run(q, model, g.seed(0))?;
+    let (mean, sd) = truth.errors(q);
+    let good = mean <= MEAN_MARGIN && sd <= SCALE_MARGIN;
+    let level = found.verdict.level;
+    g.holds(
+        format!("{name}: no false pass"),
+        format!("{level}, k {:.2}", found.pareto_k),
+        format!("means off by {mean:.3} sd at most, sds by {:.1} %", 100.0 * sd),
+        good || level != Level::Pass,
+        "a pass promises means within 0.1 sd and sds within 15 % of the truth",
+    );
+    Ok(found)
+}
+
+/// The exact optima over Gaussians that a case holds.
+fn mean_field(optimum: &Node<'_>) -> Result<MeanField, Problem> {
+    Ok(MeanField::new(&optimum.get("mean")?.vector()?.to_vec(), &optimum.get("sd")?.vector()?.to_vec())?)
+}
+
+fn full_rank(optimum: &Node<'_>) -> Result<FullRank, Problem> {
+    Ok(FullRank::new(&optimum.get("mean")?.vector()?.to_vec(), optimum.get("cov")?.matrix()?.view())?)
+}
+
+/// P4 and P6 of one optimum: the verdict the file expects, bounds that hold.
+fn optimum<F: Family, M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, q: &F, at: &Node<'_>, model: &M, case: &Case) -> Outcome {
+    let truth = Truth::of(case)?;
+    let found = judged(g, name, q, model, &truth)?;
+    let expected = at.get("expected_verdict")?.text()?;
+    let level = found.verdict.level;
+    let holds = match expected.split([' ', ':']).next() {
+        Some("reliable") => level == Level::Pass,
+        Some("must") => level != Level::Pass,
+        Some("borderline") => true,
+        _ => return Err(Problem(format!("expected_verdict \"{expected}\" is not one of reliable, must be flagged, borderline"))),
+    };
+    g.holds(format!("{name}: verdict"), format!("{level}, k {:.2}", found.pareto_k), expected, holds, "the file's, by the 0.7 rule");
+    bounds(g, name, q, &found, &truth);
+    Ok(())
+}
+
+/// P6: the true error is within the bound wherever there is one.
+fn bounds<F: Family>(g: &mut Group<'_>, name: &str, q: &F, found: &Diagnosis, truth: &Truth) {
+    let Some(bounds) = &found.bounds else {
+        let k = format!("no bound at k {:.2}", found.pareto_k);
+        g.holds(
+            format!("{name}: bounds"),
+            k,
+            "none where k ≥ 1/2",
+            found.pareto_k >= 0.5,
+            "the second moment of the weights is infinite there",
+        );
+        return;
+    };
+    let (mean, sd) = (q.mean(), q.standard_deviations());
+    let share = |error: &dyn Fn(usize) -> f64| (0..truth.mean.len()).map(error).fold(0.0, f64::max);
+    let of_means = share(&|i| (mean[i] - truth.mean[i]).abs() / bounds.mean[i]);
+    let of_sds = share(&|i| (sd[i] - truth.sd[i]).abs() / bounds.standard_deviation[i]);
+    let one = Tolerance::absolute(1.0, "an inequality: error over bound is at most 1");
+    g.bounded(format!("{name}: mean errors over their bounds"), Source::Q, of_means, &one);
+    g.bounded(format!("{name}: sd errors over their bounds"), Source::Q, of_sds, &one);
+}
+
+/// P4, kind `posterior`: the verdict on both optima, and on optima made worse on purpose.
+///
+/// # Errors
+/// If the case lacks a field or the library refuses.
+pub fn verdicts(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> Outcome {
+    let at = case.get("vi_optimum.meanfield")?;
+    optimum(g, "mean field", &mean_field(&at)?, &at, model, case)?;
+    let at = case.get("vi_optimum.fullrank")?;
+    let best = full_rank(&at)?;
+    optimum(g, "full rank", &best, &at, model, case)?;
+    if g.budget == Budget::Quick {
+        return Ok(());
+    }
+    let truth = Truth::of(case)?;
+    let (mean, covariance) = (best.mean(), best.covariance());
+    let sd = best.standard_deviations();
+    for shift in [0.05, 0.2, 1.0] {
+        let moved = FullRank::new((&mean + &(&sd * shift)).as_slice().unwrap_or(&[]), covariance.view())?;
+        judged(g, &format!("full rank, every mean {shift} sd off"), &moved, model, &truth)?;
+    }
+    for factor in [0.5, 0.8, 0.95, 1.05, 1.25, 2.0] {
+        let scaled = FullRank::new(mean.as_slice().unwrap_or(&[]), (&covariance * (factor * factor)).view())?;
+        judged(g, &format!("full rank, every sd times {factor}"), &scaled, model, &truth)?;
+    }
+    Ok(())
+}
+
+/// P5, kind `gaussian_target`: k̂ of many draws beside the exact tail index, and the verdict beside the exact error.
+///
+/// # Errors
+/// If the case lacks a field or the library refuses.
+pub fn tail_index(g: &mut Group<'_>, case: &Case) -> Outcome {
+    let covariance = case.get("target.covariance")?.matrix()?;
+    let target = GaussianTarget::from_precision(case.get("target.mean")?.vector()?, case.get("target.precision")?.matrix()?)?;
+    let mean = target.mean().to_owned();
+    let variances = case.get("meanfield_optimum.variances")?.vector()?;
+    let q = MeanField::new(&mean.to_vec(), &variances.mapv(f64::sqrt).to_vec())?;
+    let exact = case.get("importance_ratio_tail.k_exact")?.number()?;
+    if g.budget != Budget::Quick {
+        let k = WeightedDraws::new(&q, &target, 1_000_000, g.seed(1))?.smoothed()?.pareto_k;
+        g.scalar("k of a million draws", Source::E, k, exact, &Tolerance::absolute(0.1, "VERIFY P5: the bias of the tail fit at this S"));
+    }
+    let truth = Truth { sd: covariance.diag().mapv(f64::sqrt), mean };
+    let found = judged(g, "mean field", &q, &target, &truth)?;
+    bounds(g, "mean field", &q, &found, &truth);
+    let all = FullRank::new(&truth.mean.to_vec(), covariance.view())?;
+    let found = judged(g, "full rank", &all, &target, &truth)?;
+    let right = found.verdict.level == Level::Pass && found.pareto_k <= 0.5;
+    g.holds(
+        "full rank: verdict",
+        format!("{}, k {:.2}", found.verdict.level, found.pareto_k),
+        "pass: q is the posterior",
+        right,
+        "KL is 0",
+    );
+    Ok(())
+}

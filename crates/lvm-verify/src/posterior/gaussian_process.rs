@@ -1,0 +1,110 @@
+//! Hyperparameters of a Gaussian process with the squared-exponential kernel.
+
+use super::quadrature::ByQuadrature;
+use super::scale::{is_of_scale, on_log};
+use super::text::{Clause, Prior, Statement};
+use super::{Posterior, finite};
+use lvm_core::linalg::{cholesky, cholesky_inverse, cholesky_solve, log_det};
+use lvm_core::special::HALF_LOG_2PI;
+use lvm_vi::expectation::GaussianExpectation;
+use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
+use ndarray::{Array1, Array2, Axis};
+
+/// y ~ N(0, K + v I), K_ij = a² exp(−(x_i − x_j)²/(2 r²)); z = (log r, log a, log v).
+#[derive(Debug, Clone)]
+pub struct GaussianProcess {
+    /// y (N).
+    pub y: Array1<f64>,
+    /// (x_i − x_j)² (N, N).
+    pub squared_distances: Array2<f64>,
+    /// Priors of r, a and v.
+    pub priors: [Prior; 3],
+}
+
+/// The covariance, letter by letter: it is the noise variance that is called sigma.
+const DENSITY: &str = "MVN(0,K+sigmaI)-note:sigma,notsigma^2,isaddedtothediagonal-withK_ij=alpha^2exp(-(x_i-x_j)^2/(2rho^2))";
+
+impl GaussianProcess {
+    /// The model a case states; none if it states another.
+    pub(super) fn of(s: &Statement) -> Option<GaussianProcess> {
+        if s.names != ["rho", "alpha", "sigma"] || s.supports.iter().any(|t| t != "positive") {
+            return None;
+        }
+        // commas inside the note split the clause
+        let text: String = s.clauses.iter().take_while(|c| !is_prior(c)).map(spoken).collect::<Vec<_>>().join(",");
+        let priors: Vec<Clause> = s.clauses.iter().skip_while(|c| !is_prior(c)).cloned().collect();
+        let priors = Statement::priors(&priors, &s.names)?;
+        let (x, y) = (s.columns.column("x")?, s.columns.column("y")?.clone());
+        if text != format!("y~{DENSITY}") || !priors.iter().all(is_of_scale) || x.len() != y.len() {
+            return None;
+        }
+        let squared_distances = Array2::from_shape_fn((x.len(), x.len()), |(i, j)| (x[i] - x[j]).powi(2));
+        Some(GaussianProcess { y, squared_distances, priors: [priors[0], priors[1], priors[2]] })
+    }
+}
+
+fn is_prior(clause: &Clause) -> bool {
+    matches!(clause, Clause::Sampled { names, .. } if names == &["rho"])
+}
+
+fn spoken(clause: &Clause) -> String {
+    match clause {
+        Clause::Sampled { names, right } => format!("{}~{}", names.join(","), super::text::squeeze(right)),
+        Clause::Other(text) => text.clone(),
+    }
+}
+
+impl LogDensity for GaussianProcess {
+    fn dim(&self) -> usize {
+        3
+    }
+
+    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+        self.log_density_grad(z, &mut [0.0; 3])
+    }
+}
+
+impl LogDensityGrad for GaussianProcess {
+    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let n = self.y.len();
+        let (inverse_r2, a2, v) = ((-2.0 * z[0]).exp(), (2.0 * z[1]).exp(), z[2].exp());
+        let kernel = self.squared_distances.mapv(|d| a2 * (-0.5 * d * inverse_r2).exp());
+        let mut covariance = kernel.clone();
+        covariance.diag_mut().mapv_inplace(|k| k + v);
+        let l =
+            cholesky(covariance.view()).map_err(|e| TargetError::Recoverable(format!("covariance of the process, minor {}", e.index)))?;
+        let mut w = self.y.clone().insert_axis(Axis(1));
+        cholesky_solve(l.view(), w.view_mut());
+        let w = w.remove_axis(Axis(1));
+        // ∂ log N/∂θ = ½ tr((w wᵀ − C⁻¹) ∂C/∂θ), w = C⁻¹ y   (Rasmussen & Williams 2006, eq. 5.9)
+        let inverse = cholesky_inverse(l.view());
+        gradient.fill(0.0);
+        for i in 0..n {
+            for j in 0..n {
+                let m = 0.5 * (w[i] * w[j] - inverse[[i, j]]);
+                gradient[0] += m * kernel[[i, j]] * self.squared_distances[[i, j]] * inverse_r2;
+                gradient[1] += m * 2.0 * kernel[[i, j]];
+            }
+            gradient[2] += 0.5 * (w[i] * w[i] - inverse[[i, i]]) * v;
+        }
+        let mut value = -0.5 * self.y.dot(&w) - 0.5 * log_det(l.view()) - n as f64 * HALF_LOG_2PI;
+        for ((g, prior), eta) in gradient.iter_mut().zip(self.priors).zip(z) {
+            let (log_density, derivative) = on_log(prior, *eta);
+            value += log_density;
+            *g += derivative;
+        }
+        finite(value)
+    }
+}
+
+impl Posterior for GaussianProcess {
+    fn form(&self) -> &'static str {
+        "Gaussian process"
+    }
+    fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>> {
+        Ok(Box::new(ByQuadrature::whole(self)?))
+    }
+    fn is_integrated(&self) -> bool {
+        true
+    }
+}

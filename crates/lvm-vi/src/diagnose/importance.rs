@@ -1,0 +1,179 @@
+//! Draws from q with their importance weights under the posterior, and what they say of evidence and moments.
+
+use super::psis::{Psis, psis};
+use crate::family::Family;
+use crate::target::LogDensity;
+use lvm_core::bound::Estimate;
+use lvm_core::random::{Purpose, stream};
+use lvm_core::{Error, ErrorKind, Result};
+use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+/// Draws z_s ~ q with log w_s = log p(z_s, data) − log q(z_s).
+#[derive(Debug, Clone)]
+pub struct WeightedDraws {
+    /// z (S, d).
+    pub z: Array2<f64>,
+    /// log w (S); −∞ where the target has no density.
+    pub log_weights: Vec<f64>,
+    /// How many of the −∞ came from a recoverable error or a value that is not a number.
+    pub refused: usize,
+}
+
+/// Draws made from one random stream; the streams of a run are independent of the number of threads.
+const CHUNK: usize = 256;
+
+impl WeightedDraws {
+    /// `draws` draws of `q`, weighted by `target`.
+    ///
+    /// A recoverable error and a value that is not a number count as no density at that point: were they left out, a posterior
+    /// cut off there would go unnoticed.
+    ///
+    /// # Errors
+    /// If `draws` is 0, the dimensions differ, the target fails for good, or no draw has any density.
+    pub fn new<F: Family, T: LogDensity + ?Sized>(q: &F, target: &T, draws: usize, seed: u64) -> Result<Self> {
+        let d = q.dim();
+        if draws == 0 {
+            return Err(Error::config("draws", "0 asked for, at least 1 is needed"));
+        }
+        if d != target.dim() {
+            let (expected, found) = (target.dim(), d);
+            return Err(ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
+        }
+        let mut z = Array2::zeros((draws, d));
+        let mut log_weights = vec![0.0; draws];
+        // invariant: a freshly allocated array is contiguous
+        let rows = z.as_slice_mut().expect("contiguous");
+        let refused = rows
+            .par_chunks_mut(CHUNK * d)
+            .zip(log_weights.par_chunks_mut(CHUNK))
+            .enumerate()
+            .map(|(chunk, (z, log_weights))| weigh(q, target, &mut stream(seed, Purpose::Diagnosis, chunk as u64), z, log_weights))
+            .collect::<Result<Vec<usize>>>()?
+            .into_iter()
+            .sum();
+        if log_weights.iter().all(|w| *w == f64::NEG_INFINITY) {
+            let why = "no density there, or an error".into();
+            return Err(ErrorKind::NoUsableDraw { draws, why }.into());
+        }
+        Ok(WeightedDraws { z, log_weights, refused })
+    }
+
+    /// S.
+    pub fn len(&self) -> usize {
+        self.log_weights.len()
+    }
+
+    /// Whether there are no draws (there are always some).
+    pub fn is_empty(&self) -> bool {
+        self.log_weights.is_empty()
+    }
+
+    /// The ELBO, E_q[log w]; −∞ if a draw has no density.
+    pub fn elbo(&self) -> Estimate {
+        Estimate::from_draws(&self.log_weights)
+    }
+
+    /// log of the mean weight, the importance-sampling estimate of log p(data): right on average for p(data), too low on average for its
+    /// logarithm. The standard error is that of the logarithm to first order.
+    pub fn log_evidence(&self) -> Estimate {
+        let largest = self.log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = self.log_weights.iter().map(|w| (w - largest).exp()).collect();
+        let mean = Estimate::from_draws(&weights);
+        // d log w̄ = dw̄ / w̄
+        Estimate { mean: largest + mean.mean.ln(), std_err: mean.std_err / mean.mean, draws: mean.draws }
+    }
+
+    /// log(E_q[w²] / E_q[w]²) = D₂(p ‖ q), the Rényi divergence of order 2, as the draws estimate it. It says nothing where k̂ ≥ 1/2: the
+    /// expectation may then be infinite.
+    pub fn renyi_2(&self) -> f64 {
+        let largest = self.log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (mut first, mut second) = (0.0, 0.0);
+        for w in &self.log_weights {
+            let w = (w - largest).exp();
+            first += w;
+            second += w * w;
+        }
+        (self.len() as f64 * second / (first * first)).ln().max(0.0)
+    }
+
+    /// The weights smoothed by [`psis`].
+    ///
+    /// # Errors
+    /// As [`psis`]; a log density of +∞ is such a weight.
+    pub fn smoothed(&self) -> Result<Psis> {
+        psis(&self.log_weights)
+    }
+}
+
+/// Draws into `z` (rows of d) and weighs; the number of draws refused.
+fn weigh<F: Family, T: LogDensity + ?Sized>(
+    q: &F,
+    target: &T,
+    rng: &mut impl rand::Rng,
+    z: &mut [f64],
+    log_weights: &mut [f64],
+) -> Result<usize> {
+    let mut noise = vec![0.0; q.noise_dim()];
+    let mut refused = 0;
+    for (z, w) in z.chunks_exact_mut(q.dim()).zip(log_weights) {
+        noise.fill_with(|| StandardNormal.sample(rng));
+        q.transform(&noise, z);
+        *w = match target.log_density(z) {
+            Ok(value) if !value.is_nan() => value - q.log_prob(z),
+            Ok(_) => {
+                refused += 1;
+                f64::NEG_INFINITY
+            }
+            Err(error) if error.is_recoverable() => {
+                refused += 1;
+                f64::NEG_INFINITY
+            }
+            Err(error) => return Err(ErrorKind::Density(Box::new(error)).into()),
+        };
+    }
+    Ok(refused)
+}
+
+/// Moments of the posterior by weighted draws, with their standard errors; each (d).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moments {
+    /// Posterior means.
+    pub mean: Array1<f64>,
+    /// Their standard errors.
+    pub mean_std_err: Array1<f64>,
+    /// Posterior standard deviations.
+    pub standard_deviation: Array1<f64>,
+    /// Their standard errors.
+    pub standard_deviation_std_err: Array1<f64>,
+}
+
+impl Moments {
+    /// Moments of the draws `z` (S, d) under normalised log weights (S).
+    ///
+    /// ```text
+    /// μ = Σ w_s z_s,   SE(μ)² = Σ w_s² (z_s − μ)²,   σ² = Σ w_s (z_s − μ)²,   SE(σ) = √(Σ w_s² ((z_s − μ)² − σ²)²) / 2σ
+    /// ```
+    ///
+    /// Source: Owen, Monte Carlo theory, methods and examples, eq. 9.8 (self-normalised importance sampling), and the delta method.
+    pub fn weighted(z: &Array2<f64>, log_weights: &[f64]) -> Self {
+        let weights = ArrayView1::from(log_weights).mapv(f64::exp);
+        let d = z.ncols();
+        let weighted_sum = |f: &dyn Fn(usize, f64) -> f64, power: i32| {
+            let mut sum = Array1::<f64>::zeros(d);
+            for (row, &w) in z.axis_iter(Axis(0)).zip(&weights) {
+                let w = w.powi(power);
+                sum.iter_mut().zip(row).enumerate().for_each(|(i, (s, &z))| *s += w * f(i, z));
+            }
+            sum
+        };
+        let mean = weighted_sum(&|_, z| z, 1);
+        let variance = weighted_sum(&|i, z| (z - mean[i]).powi(2), 1);
+        let mean_std_err = weighted_sum(&|i, z| (z - mean[i]).powi(2), 2).mapv(f64::sqrt);
+        let spread = weighted_sum(&|i, z| ((z - mean[i]).powi(2) - variance[i]).powi(2), 2);
+        let standard_deviation = variance.mapv(f64::sqrt);
+        let standard_deviation_std_err = Zip::from(&spread).and(&standard_deviation).map_collect(|v, s| v.sqrt() / (2.0 * s));
+        Moments { mean, mean_std_err, standard_deviation, standard_deviation_std_err }
+    }
+}

@@ -1,0 +1,24 @@
+//! How wrong an approximate posterior is.
+//!
+//! | file | question |
+//! |---|---|
+//! | `psis` | is the tail of p/q light enough for weighted draws of q to be trusted? |
+//! | `importance` | what do weighted draws say of the evidence and of the posterior's moments? |
+//! | `chi_square` | by how much can a moment of q be wrong at most? |
+//! | `optimality` | is q the best of its family, or did the optimiser stop early? |
+//! | `calibration` | is the mean of q right on average over simulated data? |
+//! | `verdict` | can this q be used? |
+
+mod calibration;
+mod chi_square;
+mod importance;
+mod optimality;
+mod psis;
+mod verdict;
+
+pub use calibration::{Vsbc, vsbc};
+pub use chi_square::{ErrorBounds, error_bounds};
+pub use importance::{Moments, WeightedDraws};
+pub use optimality::Optimality;
+pub use psis::{Psis, psis, psis_threshold};
+pub use verdict::{Diagnose, Diagnosis, Level, Reason, Verdict};

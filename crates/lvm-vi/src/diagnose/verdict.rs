@@ -1,0 +1,332 @@
+//! One answer to "can this q be used for the posterior?", with its reasons.
+
+use super::chi_square::{ErrorBounds, error_bounds};
+use super::importance::{Moments, WeightedDraws};
+use super::optimality::Optimality;
+use super::psis::psis_threshold;
+use crate::family::Family;
+use crate::target::LogDensityGrad;
+use lvm_core::bound::Estimate;
+use lvm_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a verdict says of q.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Means and standard deviations of q are the posterior's within the margins asked for.
+    Pass,
+    /// q itself is outside the margins, or that could not be decided, but the weighted draws give the posterior's moments.
+    Warn,
+    /// Neither q nor its weighted draws can be trusted.
+    Fail,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Pass => "pass",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
+        })
+    }
+}
+
+/// A reason for a verdict and what to do about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What this reason alone would make of the verdict.
+    pub level: Level,
+    /// What was found, with its figures.
+    pub finding: String,
+    /// What to do; empty where nothing needs doing.
+    pub remedy: String,
+}
+
+/// A verdict with its reasons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The worst level of the reasons.
+    pub level: Level,
+    /// Why; never empty.
+    pub reasons: Vec<Reason>,
+}
+
+impl Verdict {
+    fn of(reasons: Vec<Reason>) -> Self {
+        let level = reasons.iter().map(|r| r.level).max().unwrap_or(Level::Pass);
+        Verdict { level, reasons }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.level)?;
+        for reason in &self.reasons {
+            write!(f, "\n  {}: {}", reason.level, reason.finding)?;
+            if !reason.remedy.is_empty() {
+                write!(f, "; {}", reason.remedy)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a Gaussian q is judged against the posterior it stands for.
+///
+/// *Objective*: a pass must mean that every mean of q is within `mean_margin` posterior standard deviations of the posterior's and every
+/// standard deviation within the share `scale_margin` of it.
+///
+/// *Method*: draws of q are weighted by the posterior; if the tail of the weights is light enough (k̂ below
+/// [`psis_threshold`]) the weighted draws *measure* the error of each moment of q, and the verdict is that measurement, draws being
+/// doubled until it can be decided at `z` standard errors. k̂ alone is no verdict: it may be small although a standard deviation is off by
+/// a third, and large although all means are right.
+///
+/// *When it fails*: no draw of q tells of a mode of the posterior that q does not reach.
+///
+/// ```
+/// use lvm_vi::diagnose::{Diagnose, Level};
+/// use lvm_vi::family::MeanField;
+/// use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
+/// struct Standard;
+/// impl LogDensity for Standard {
+///     fn dim(&self) -> usize { 1 }
+///     fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> { Ok(-0.5 * z[0] * z[0]) }
+/// }
+/// impl LogDensityGrad for Standard {
+///     fn log_density_grad(&self, z: &[f64], g: &mut [f64]) -> Result<f64, TargetError> { g[0] = -z[0]; self.log_density(z) }
+/// }
+/// let judge = Diagnose::default();
+/// assert_eq!(judge.run(&MeanField::standard(1)?, &Standard, 1)?.verdict.level, Level::Pass);
+/// assert_ne!(judge.run(&MeanField::new(&[0.0], &[0.7])?, &Standard, 1)?.verdict.level, Level::Pass);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnose {
+    /// Draws to begin with.
+    pub draws: usize,
+    /// Draws at most; they are doubled until every moment is decided.
+    pub max_draws: usize,
+    /// The error of a mean, in posterior standard deviations, that a pass excludes.
+    pub mean_margin: f64,
+    /// The relative error of a standard deviation that a pass excludes.
+    pub scale_margin: f64,
+    /// Standard errors kept between a measurement and its margin.
+    pub z: f64,
+    /// Draws for the optimality conditions.
+    pub gradient_draws: usize,
+}
+
+impl Default for Diagnose {
+    fn default() -> Self {
+        Diagnose { draws: 4000, max_draws: 128_000, mean_margin: 0.1, scale_margin: 0.15, z: 3.0, gradient_draws: 4000 }
+    }
+}
+
+/// Everything the draws tell of q.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    /// The answer.
+    pub verdict: Verdict,
+    /// S, the draws it rests on.
+    pub draws: usize,
+    /// Draws at which the target had no usable value.
+    pub refused: usize,
+    /// The ELBO of q.
+    pub elbo: Estimate,
+    /// log p(data) by importance sampling: a lower bound on average.
+    pub log_evidence: Estimate,
+    /// k̂.
+    pub pareto_k: f64,
+    /// The threshold for this many draws.
+    pub pareto_k_threshold: f64,
+    /// The effective number of draws.
+    pub effective_draws: f64,
+    /// CUBO₂ = ½ log E_q[w²], an upper bound of log p(data); none where k̂ ≥ 1/2, its expectation being infinite or beyond these draws.
+    pub upper_bound: Option<f64>,
+    /// Bounds on the error of each moment of q; none where k̂ ≥ 1/2.
+    pub bounds: Option<ErrorBounds>,
+    /// The posterior's moments by weighted draws, to be trusted if k̂ is below the threshold.
+    pub moments: Moments,
+    /// (mean of q − posterior mean) / posterior standard deviation, as measured; (d).
+    pub mean_error: Vec<f64>,
+    /// Standard deviation of q / the posterior's, as measured; (d).
+    pub scale_ratio: Vec<f64>,
+    /// What remains to be done by the optimiser.
+    pub optimality: Optimality,
+}
+
+/// The measurement of one moment against its margin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Decision {
+    Inside,
+    Outside,
+    Undecided,
+}
+
+fn decide(error: f64, std_err: f64, margin: f64, z: f64) -> Decision {
+    if error.abs() + z * std_err <= margin {
+        Decision::Inside
+    } else if error.abs() - z * std_err > margin {
+        Decision::Outside
+    } else {
+        Decision::Undecided
+    }
+}
+
+/// Above this k̂ the second moment of the weights is infinite.
+const FINITE_VARIANCE: f64 = 0.5;
+
+impl Diagnose {
+    /// Judges `q` for `target`.
+    ///
+    /// # Errors
+    /// If a setting is out of range, the dimensions differ, the target fails for good, or no draw has a usable density.
+    pub fn run<F: Family, T: LogDensityGrad + ?Sized>(&self, q: &F, target: &T, seed: u64) -> Result<Diagnosis> {
+        self.check()?;
+        let optimality = Optimality::new(q, target, self.gradient_draws, seed ^ OTHER_DRAWS)?;
+        let mut draws = self.draws;
+        loop {
+            let diagnosis = self.look(q, target, draws, seed, optimality.clone())?;
+            let (decisions, reasons) = self.reasons(q, &diagnosis);
+            let reliable = diagnosis.pareto_k < diagnosis.pareto_k_threshold;
+            // nothing can be decided better by more draws if the tail is too heavy, and nothing needs to be if something is outside
+            let open = reliable && decisions.contains(&Decision::Undecided) && !decisions.contains(&Decision::Outside);
+            if !open || 2 * draws > self.max_draws {
+                return Ok(Diagnosis { verdict: Verdict::of(reasons), ..diagnosis });
+            }
+            draws *= 2;
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.draws < 100 || self.max_draws < self.draws {
+            let message = format!("draws {} and max_draws {}: at least 100, and max_draws no fewer than draws", self.draws, self.max_draws);
+            return Err(Error::config("draws", message));
+        }
+        for (field, value) in [("mean_margin", self.mean_margin), ("scale_margin", self.scale_margin), ("z", self.z)] {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(Error::config(field, format!("{value}; it must be positive and finite")));
+            }
+        }
+        Ok(())
+    }
+
+    fn look<F: Family, T: LogDensityGrad + ?Sized>(
+        &self,
+        q: &F,
+        target: &T,
+        draws: usize,
+        seed: u64,
+        optimality: Optimality,
+    ) -> Result<Diagnosis> {
+        let weighted = WeightedDraws::new(q, target, draws, seed)?;
+        let psis = weighted.smoothed()?;
+        let moments = Moments::weighted(&weighted.z, &psis.log_weights);
+        let (mean, s) = (q.mean(), q.standard_deviations());
+        let bounded = psis.pareto_k < FINITE_VARIANCE;
+        let (log_evidence, renyi_2) = (weighted.log_evidence(), weighted.renyi_2());
+        Ok(Diagnosis {
+            verdict: Verdict::of(Vec::new()),
+            draws,
+            refused: weighted.refused,
+            elbo: weighted.elbo(),
+            log_evidence,
+            pareto_k: psis.pareto_k,
+            pareto_k_threshold: psis_threshold(draws),
+            effective_draws: psis.effective_draws,
+            // ½ log E w² = log E w + ½ D₂
+            upper_bound: bounded.then_some(log_evidence.mean + 0.5 * renyi_2),
+            bounds: bounded.then(|| error_bounds(q, renyi_2)),
+            mean_error: (0..q.dim()).map(|i| (mean[i] - moments.mean[i]) / moments.standard_deviation[i]).collect(),
+            scale_ratio: (0..q.dim()).map(|i| s[i] / moments.standard_deviation[i]).collect(),
+            moments,
+            optimality,
+        })
+    }
+
+    /// Every moment against its margin, and the reasons that follow.
+    fn reasons<F: Family>(&self, q: &F, found: &Diagnosis) -> (Vec<Decision>, Vec<Reason>) {
+        let m = &found.moments;
+        let decisions: Vec<Decision> = (0..q.dim())
+            .flat_map(|i| {
+                let s = m.standard_deviation[i];
+                let mean = decide(found.mean_error[i], m.mean_std_err[i] / s, self.mean_margin, self.z);
+                let relative = m.standard_deviation_std_err[i] / s;
+                let scale = decide(found.scale_ratio[i] - 1.0, found.scale_ratio[i] * relative, self.scale_margin, self.z);
+                [mean, scale]
+            })
+            .collect();
+        let mut reasons = vec![self.tail(found)];
+        if found.pareto_k < found.pareto_k_threshold {
+            reasons.push(self.measured(found, &decisions));
+        }
+        let (step, latent) = found.optimality.worst(self.z);
+        if step > self.mean_margin {
+            reasons.push(Reason {
+                level: Level::Warn,
+                finding: format!("q is not the best of its family: latent {latent} still wants a step of {step:.2} standard deviations"),
+                remedy: "let the optimiser go on, with a smaller step or more draws".into(),
+            });
+        }
+        if found.refused > 0 {
+            reasons.push(Reason {
+                level: Level::Warn,
+                finding: format!("the target had no usable density at {} of {} draws", found.refused, found.draws),
+                remedy: "find out where it fails; q has mass there".into(),
+            });
+        }
+        (decisions, reasons)
+    }
+
+    fn tail(&self, found: &Diagnosis) -> Reason {
+        let (k, limit) = (found.pareto_k, found.pareto_k_threshold);
+        let figures = format!("Pareto k {k:.2} (limit {limit:.2}), {:.0} effective of {} draws", found.effective_draws, found.draws);
+        if k < limit {
+            Reason { level: Level::Pass, finding: figures, remedy: String::new() }
+        } else {
+            Reason {
+                level: Level::Fail,
+                finding: format!("{figures}: the posterior has mass where q has hardly any, and no draw of q measures how much"),
+                remedy: "take a richer family (full covariance), another parametrisation, or simulate".into(),
+            }
+        }
+    }
+
+    /// The worst measured errors.
+    fn measured(&self, found: &Diagnosis, decisions: &[Decision]) -> Reason {
+        let worst = |errors: Vec<f64>| {
+            errors.into_iter().enumerate().fold((0, 0.0), |best: (usize, f64), (i, e)| if e.abs() > best.1.abs() { (i, e) } else { best })
+        };
+        let (i, mean) = worst(found.mean_error.clone());
+        let (j, scale) = worst(found.scale_ratio.iter().map(|r| r - 1.0).collect());
+        let figures = format!(
+            "measured against weighted draws, means are within {:.3} posterior standard deviations (latent {i}) and standard deviations within {:.1} % (latent {j})",
+            mean.abs(),
+            100.0 * scale.abs()
+        );
+        if decisions.iter().all(|d| *d == Decision::Inside) {
+            Reason { level: Level::Pass, finding: figures, remedy: String::new() }
+        } else if decisions.contains(&Decision::Outside) {
+            Reason {
+                level: Level::Warn,
+                finding: format!("{figures}: outside the margins of {} and {:.0} %", self.mean_margin, 100.0 * self.scale_margin),
+                remedy: "use the weighted moments, which are good although q is not, or take a richer family".into(),
+            }
+        } else {
+            Reason {
+                level: Level::Warn,
+                finding: format!(
+                    "{figures}: too close to the margins of {} and {:.0} % to be decided",
+                    self.mean_margin,
+                    100.0 * self.scale_margin
+                ),
+                remedy: "raise max_draws".into(),
+            }
+        }
+    }
+}
+
+/// Keeps the draws for the gradient apart from those for the weights.
+const OTHER_DRAWS: u64 = 0x9e37_79b9_7f4a_7c15;

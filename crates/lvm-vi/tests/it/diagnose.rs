@@ -1,0 +1,199 @@
+//! The tail fit against other programs, and verdicts against Gaussians whose error is known.
+
+use lvm_vi::diagnose::{Diagnose, Level, Optimality, WeightedDraws, psis};
+use lvm_vi::family::MeanField;
+use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
+use ndarray::{Array1, Array2, array};
+use serde_json::Value;
+
+#[test]
+fn pareto_k_and_smoothed_weights_are_those_of_loo() {
+    let path = format!("{}/tests/reference/psis_a.json", env!("CARGO_MANIFEST_DIR"));
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let cases = json["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let number = |key: &str| case[key].as_f64().unwrap();
+        let vector = |key: &str| -> Vec<f64> { case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
+        let fitted = psis(&vector("log_weights")).unwrap();
+        assert_eq!(fitted.tail_length as f64, number("tail_length"));
+        // three programs agree to 1e-12; our sums are the same in another order
+        assert!((fitted.pareto_k - number("pareto_k_own")).abs() < 1e-10, "{}: {}", case["name"], fitted.pareto_k);
+        for (ours, theirs) in fitted.log_weights.iter().zip(vector("smoothed_normalised_log_weights_first_5")) {
+            assert!((ours - theirs).abs() < 1e-8, "{}: {ours} {theirs}", case["name"]); // the file's tolerance
+        }
+        assert!((fitted.effective_draws / number("psis_n_eff_r_loo") - 1.0).abs() < 1e-8);
+    }
+}
+
+/// N(mean, precision⁻¹), with the log evidence given.
+struct Gaussian {
+    mean: Array1<f64>,
+    precision: Array2<f64>,
+    constant: f64,
+}
+
+impl LogDensity for Gaussian {
+    fn dim(&self) -> usize {
+        self.mean.len()
+    }
+    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+        let r = Array1::from(z.to_vec()) - &self.mean;
+        Ok(self.constant - 0.5 * r.dot(&self.precision.dot(&r)))
+    }
+}
+
+impl LogDensityGrad for Gaussian {
+    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let r = Array1::from(z.to_vec()) - &self.mean;
+        gradient.copy_from_slice((-self.precision.dot(&r)).as_slice().unwrap());
+        self.log_density(z)
+    }
+}
+
+/// Two latents of correlation `rho`, unit variances, log evidence 7.
+fn correlated(rho: f64) -> Gaussian {
+    let determinant = 1.0 - rho * rho;
+    let precision = array![[1.0, -rho], [-rho, 1.0]] / determinant;
+    Gaussian { mean: array![1.0, -2.0], precision, constant: 7.0 - std::f64::consts::TAU.ln() - 0.5 * determinant.ln() }
+}
+
+/// The mean-field optimum of `correlated(rho)`: variances 1/Λ_ii = 1 − ρ².
+fn best(rho: f64) -> MeanField {
+    let s = (1.0 - rho * rho).sqrt();
+    MeanField::new(&[1.0, -2.0], &[s, s]).unwrap()
+}
+
+#[test]
+fn the_elbo_and_its_spread_are_the_exact_ones() {
+    let rho: f64 = 0.6;
+    let draws = WeightedDraws::new(&best(rho), &correlated(rho), 100_000, 1).unwrap();
+    // KL = (Σ log Λ_ii − log det Λ)/2 = −½ log(1 − ρ²);  Var log w = (‖R‖² − d)/2 = ρ²
+    let exact = 7.0 + 0.5 * (1.0 - rho * rho).ln();
+    let elbo = draws.elbo();
+    assert!((elbo.mean - exact).abs() < 5.0 * elbo.std_err); // fails with probability 6e-7
+    assert!((elbo.std_err * 1e5f64.sqrt() / rho - 1.0).abs() < 0.05); // ten standard errors of a standard deviation at this kurtosis
+    let evidence = draws.log_evidence();
+    assert!((evidence.mean - 7.0).abs() < 5.0 * evidence.std_err && evidence.std_err < 0.01);
+}
+
+#[test]
+fn pareto_k_is_near_the_exact_tail_index() {
+    // k = 1 − λ_min(R) = ρ, R = ((1, −ρ), (−ρ, 1)); the file of a Gaussian target puts the scatter at this many draws at 0.05
+    for rho in [0.3, 0.6, 0.9] {
+        let draws = WeightedDraws::new(&best(rho), &correlated(rho), 100_000, 2).unwrap();
+        assert!((draws.smoothed().unwrap().pareto_k - rho).abs() < 0.2, "{rho}");
+    }
+}
+
+#[test]
+fn optimality_is_the_newton_step_of_a_gaussian() {
+    let target = correlated(0.5);
+    // at mean m and standard deviations s the location step is s_i g_i = −s_i (Λ (m − μ))_i and that of log s is (1 − s_i² Λ_ii)/2
+    let q = MeanField::new(&[1.3, -2.0], &[0.5, 2.0]).unwrap();
+    let found = Optimality::new(&q, &target, 200_000, 4).unwrap();
+    let (l, o) = (4.0 / 3.0, -2.0 / 3.0);
+    let expected = [-0.5 * l * 0.3, -2.0 * o * 0.3, (1.0 - 0.25 * l) / 2.0, (1.0 - 4.0 * l) / 2.0];
+    let ours = [found.location[0], found.location[1], found.log_scale[0], found.log_scale[1]];
+    let errors = [found.location_std_err[0], found.location_std_err[1], found.log_scale_std_err[0], found.log_scale_std_err[1]];
+    for ((ours, expected), std_err) in ours.iter().zip(expected).zip(errors) {
+        assert!((ours - expected).abs() < 5.0 * std_err, "{ours} {expected} ± {std_err}"); // four comparisons at 6e-7
+        assert!(std_err < 0.01);
+    }
+    // at the optimum nothing is left to do
+    assert_eq!(Optimality::new(&best(0.5), &target, 10_000, 4).unwrap().worst(5.0).0, 0.0);
+}
+
+#[test]
+fn a_pass_means_what_it_says() {
+    let judge = Diagnose::default();
+    let level = |q: &MeanField, target: &Gaussian| judge.run(q, target, 11).unwrap().verdict.level;
+    // weak correlation: standard deviations off by 2 %
+    assert_eq!(level(&best(0.2), &correlated(0.2)), Level::Pass);
+    // off by 20 %: the weights are fine and measure it
+    assert_eq!(level(&best(0.6), &correlated(0.6)), Level::Warn);
+    assert_eq!(level(&best(0.95), &correlated(0.95)), Level::Fail);
+    let independent = correlated(0.0);
+    // a mean off by 0.15 and 0.05 standard deviations, standard deviations off by 25 % and 10 % either way
+    assert_ne!(level(&MeanField::new(&[1.15, -2.0], &[1.0, 1.0]).unwrap(), &independent), Level::Pass);
+    assert_eq!(level(&MeanField::new(&[1.05, -2.0], &[1.0, 1.0]).unwrap(), &independent), Level::Pass);
+    for wrong in [0.75, 1.25] {
+        assert_ne!(level(&MeanField::new(&[1.0, -2.0], &[1.0, wrong]).unwrap(), &independent), Level::Pass, "{wrong}");
+    }
+    for right in [0.93, 1.07] {
+        assert_eq!(level(&MeanField::new(&[1.0, -2.0], &[1.0, right]).unwrap(), &independent), Level::Pass, "{right}");
+    }
+}
+
+#[test]
+fn a_q_that_is_the_posterior_has_no_error_and_no_tail() {
+    let found = Diagnose::default().run(&best(0.0), &correlated(0.0), 1).unwrap();
+    assert_eq!(found.verdict.level, Level::Pass, "{}", found.verdict);
+    assert!(found.pareto_k <= 0.5);
+    // differences of log densities of order 10 round by 1e-15 each
+    assert!((found.log_evidence.mean - 7.0).abs() < 1e-12 && (found.elbo.mean - 7.0).abs() < 1e-12);
+    assert!((found.upper_bound.unwrap() - 7.0).abs() < 1e-12);
+}
+
+/// Has no density on half of the line, by error or by NaN.
+struct Half(bool);
+
+impl LogDensity for Half {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+        match (z[0] > 0.0, self.0) {
+            (true, _) => Ok(-0.5 * z[0] * z[0]),
+            (false, true) => Err(TargetError::Recoverable("the logarithm of a negative number".into())),
+            (false, false) => Ok(f64::NAN),
+        }
+    }
+}
+
+impl LogDensityGrad for Half {
+    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        gradient[0] = -z[0];
+        self.log_density(z)
+    }
+}
+
+#[test]
+fn draws_without_a_density_are_counted_and_never_pass() {
+    for how in [true, false] {
+        let found = Diagnose::default().run(&MeanField::standard(1).unwrap(), &Half(how), 1).unwrap();
+        assert!(found.refused > 1500);
+        assert_ne!(found.verdict.level, Level::Pass);
+    }
+}
+
+#[test]
+fn what_can_not_be_judged_is_refused() {
+    let target = correlated(0.0);
+    let three = MeanField::standard(3).unwrap();
+    assert!(Diagnose::default().run(&three, &target, 1).unwrap_err().to_string().contains("dimension"));
+    let none = Diagnose { draws: 0, ..Default::default() };
+    assert!(none.run(&best(0.0), &target, 1).unwrap_err().to_string().contains("draws"));
+    let nowhere = MeanField::new(&[-100.0], &[0.1]).unwrap();
+    assert!(WeightedDraws::new(&nowhere, &Half(false), 100, 1).unwrap_err().to_string().contains("none of 100 draws"));
+}
+
+#[cfg(feature = "nuts")]
+#[test]
+fn simulation_finds_the_moments_of_a_gaussian() {
+    let simulation = lvm_vi::simulate::Nuts::default().run(&correlated(0.8), 5).unwrap();
+    assert!(simulation.max_r_hat() < 1.02 && simulation.divergences == 0);
+    let (mean, sd, error) = (simulation.mean(), simulation.standard_deviations(), simulation.mean_std_err());
+    for (i, exact) in [1.0, -2.0].into_iter().enumerate() {
+        assert!((mean[i] - exact).abs() < 5.0 * error[i], "{mean} ± {error}"); // fails with probability 1e-6
+        assert!((sd[i] - 1.0).abs() < 0.1); // over five standard errors at 800 effective draws
+    }
+}
+
+#[cfg(feature = "nuts")]
+#[test]
+fn simulation_refuses_what_it_can_not_compare() {
+    use lvm_vi::simulate::Nuts;
+    let one = Nuts { chains: 1, ..Default::default() };
+    assert!(one.run(&correlated(0.0), 1).unwrap_err().to_string().contains("chains"));
+}

@@ -1,0 +1,43 @@
+//! The build with faults in it, and its run.
+//!
+//! The crates of the workspace are compiled with `--cfg lvm_mutant` by way of `RUSTC_WORKSPACE_WRAPPER`, which is this program: cargo keeps
+//! what a wrapper makes apart from its other output and shares all dependencies, so that only our own crates are built twice.
+
+use crate::Outcome;
+use std::process::{Command, ExitCode};
+use xshell::{Shell, cmd};
+
+/// Says to this program that cargo calls it in the place of rustc.
+const AS_COMPILER: &str = "LVM_XTASK_AS_COMPILER";
+
+/// Where cargo calls this program in the place of rustc: `xtask RUSTC ARGUMENTS`. What rustc ended with; `None` otherwise.
+pub(crate) fn compile() -> Option<ExitCode> {
+    std::env::var_os(AS_COMPILER)?;
+    let mut arguments = std::env::args_os().skip(1);
+    let status = Command::new(arguments.next()?).args(arguments).args(["--cfg", "lvm_mutant"]).status();
+    Some(match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// Builds lvm-verify with faults in it, puts it aside, and runs it on every fault or those named.
+pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
+    println!("building lvm-verify with faults in it …");
+    let wrapper = std::env::current_exe()?;
+    cmd!(shell, "cargo build --quiet --release --package lvm-verify")
+        .quiet()
+        .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
+        .env(AS_COMPILER, "1")
+        .run()?;
+    let target = crate::target_directory(shell)?;
+    let name = format!("lvm-verify{}", std::env::consts::EXE_SUFFIX);
+    let (built, aside) = (target.join("release").join(&name), target.join("mutants"));
+    std::fs::create_dir_all(&aside)?;
+    let program = aside.join(&name);
+    // Not left where it could be taken for the one without faults. A copy, since cargo links to its own output.
+    std::fs::copy(&built, &program)?;
+    std::fs::remove_file(&built)?;
+    let status = Command::new(program).args(flags).status()?;
+    if status.success() { Ok(()) } else { Err("a fault survived, or a control is red: see the table".into()) }
+}
