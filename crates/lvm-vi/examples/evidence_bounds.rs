@@ -16,9 +16,11 @@ const ROWS: usize = 20;
 const DRAWS: usize = 1000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("Factor analysis with q latents and 2q columns; mean over {ROWS} rows, nats a row, minus the exact log p(x).");
+    println!(
+        "Factor analysis with q latents and 2q columns, {ROWS} rows; nats a row, estimates minus the exact log p(x); q is the mean field."
+    );
     println!("Every sampled column spends {DRAWS} draws a row. ± is one standard error as the method itself reports it.\n");
-    println!("{:>3}{:>12}{:>24}{:>24}{:>12}{:>22}", "q", "log p(x)", "prior draws", "importance, q mean field", "ELBO", "IWAE, k = 100");
+    println!("{:>3}{:>12}{:>20}{:>20}{:>12}{:>20}", "q", "log p(x)", "prior draws", "importance from q", "ELBO of q", "IWAE of q, k = 100");
     for q in [1, 2, 5, 10, 20, 40] {
         let model = model(q)?;
         let mut rng = stream(2, Purpose::Sample, q as u64);
@@ -32,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let tighter = iwae(&model, &mean_field, &x, 100, DRAWS / 100, 5)?.total;
         let show = |e: Estimate| format!("{:.3} ± {:.3}", (e.mean - exact) / ROWS as f64, e.std_err / ROWS as f64);
         println!(
-            "{q:>3}{:>12.3}{:>24}{:>24}{:>12.3}{:>22}",
+            "{q:>3}{:>12.3}{:>20}{:>20}{:>12.3}{:>20}",
             exact / ROWS as f64,
             show(naive),
             show(weighted),

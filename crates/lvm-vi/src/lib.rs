@@ -12,9 +12,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod amortized;
-pub mod family;
-pub mod local;
-pub mod models;
 pub mod bijection;
 pub mod bound;
 pub mod cavi;
@@ -25,6 +22,7 @@ pub mod estimator;
 pub mod expectation;
 pub mod family;
 pub mod local;
+pub mod models;
 #[cfg(feature = "nuts")]
 pub mod simulate;
 pub mod target;

@@ -124,10 +124,10 @@ impl VariationalEm {
         if !(variances.iter().any(|v| *v > 0.0)) {
             return Err(ErrorKind::NoVariation.into());
         }
-        if self.noise == Noise::PerColumn
-            && let Some(column) = variances.iter().position(|v| !(*v > 0.0))
-        {
-            return Err(ErrorKind::ConstantColumn { column, name: x.column_name(column) }.into());
+        let flat = (0..variances.len()).filter(|&j| self.noise == Noise::PerColumn && !(variances[j] > 0.0));
+        let columns: Vec<_> = flat.map(|j| (j, x.column_name(j))).collect();
+        if !columns.is_empty() {
+            return Err(ErrorKind::ConstantColumns { columns }.into());
         }
         run(&Run { config: self, mean: regression.mean, variances }, x, self.stopping, seed, watch)
     }

@@ -2,8 +2,6 @@
 
 mod amortized;
 mod bernoulli_factor;
-mod local;
-mod variational_em;
 mod bijections;
 mod bounds;
 mod cavi_mixture;
@@ -16,3 +14,4 @@ mod local;
 mod reference;
 mod refusals;
 mod targets;
+mod variational_em;

@@ -157,8 +157,10 @@ fn log_odds(x: &dyn RowSource) -> Result<Array1<f64>> {
     if let Some(column) = counts.weight.iter().position(|w| *w == 0.0) {
         return Err(ErrorKind::MissingColumn { column, name: x.column_name(column) }.into());
     }
-    if let Some(column) = (0..d).find(|&j| counts.ones[j] == 0.0 || counts.ones[j] == counts.weight[j]) {
-        return Err(ErrorKind::ConstantColumn { column, name: x.column_name(column) }.into());
+    let flat = (0..d).filter(|&j| counts.ones[j] == 0.0 || counts.ones[j] == counts.weight[j]);
+    let columns: Vec<_> = flat.map(|j| (j, x.column_name(j))).collect();
+    if !columns.is_empty() {
+        return Err(ErrorKind::ConstantColumns { columns }.into());
     }
     Ok((&counts.ones / (&counts.weight - &counts.ones)).mapv_into(f64::ln))
 }
