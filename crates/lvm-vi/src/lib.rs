@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod amortized;
 pub mod bijection;
 pub mod bound;
 pub mod cavi;
@@ -21,6 +22,7 @@ pub mod estimator;
 pub mod expectation;
 pub mod family;
 pub mod local;
+pub mod models;
 #[cfg(feature = "nuts")]
 pub mod simulate;
 pub mod target;

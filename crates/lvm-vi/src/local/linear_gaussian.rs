@@ -60,14 +60,24 @@ pub(super) fn precision(model: &LinearGaussian, columns: &[usize]) -> Array2<f64
 /// A ← A + scale · w_j w_jᵀ.
 fn add_outer(a: &mut Array2<f64>, loadings: &Array2<f64>, j: usize, scale: f64) {
     let w = loadings.row(j);
-    for (i, mut row) in a.rows_mut().into_iter().enumerate() {
-        row.scaled_add(scale * w[i], &w);
+    match (w.to_slice(), a.as_slice_mut()) {
+        (Some(w), Some(a)) if !w.is_empty() => {
+            for (row, w_i) in a.chunks_exact_mut(w.len()).zip(w) {
+                row.iter_mut().zip(w).for_each(|(a, w_k)| *a += scale * w_i * w_k);
+            }
+        }
+        _ => a.rows_mut().into_iter().zip(w).for_each(|(mut row, w_i)| row.scaled_add(scale * w_i, &w)),
     }
 }
 
 /// wᵀ S w.
 pub(crate) fn quadratic(w: ndarray::ArrayView1<'_, f64>, s: ArrayView2<'_, f64>) -> f64 {
-    s.rows().into_iter().zip(w).map(|(row, w_i)| w_i * row.dot(&w)).sum()
+    match (w.to_slice(), s.to_slice()) {
+        (Some(w), Some(s)) if !w.is_empty() => {
+            s.chunks_exact(w.len()).zip(w).map(|(row, w_i)| w_i * row.iter().zip(w).map(|(a, b)| a * b).sum::<f64>()).sum()
+        }
+        _ => s.rows().into_iter().zip(w).map(|(row, w_i)| w_i * row.dot(&w)).sum(),
+    }
 }
 
 impl LocalModel for LinearGaussian {

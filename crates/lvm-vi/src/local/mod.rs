@@ -16,8 +16,10 @@ mod gaussian;
 mod linear_gaussian;
 mod patterns;
 mod per_datum;
+mod present;
 mod quadrature;
 mod target;
+mod variational_em;
 
 pub use bound::{elbo, elbo_rows};
 pub use coordinate_ascent::CoordinateAscent;
@@ -27,8 +29,14 @@ pub use linear_gaussian::{full_covariance, mean_field};
 pub use per_datum::PerDatum;
 pub use quadrature::{Quadrature, QuadraturePosterior};
 pub use target::{JointTarget, RowTarget};
+pub use variational_em::{Noise, Start, VariationalEm};
 
+pub(crate) use bound::weighted_sum;
+pub(crate) use coordinate_ascent::check_stopping;
 pub(crate) use gaussian::{Packed, entropy_of};
+pub(crate) use linear_gaussian::{quadratic, split};
+pub(crate) use present::Present;
+pub(crate) use quadrature::mode;
 
 use lvm_core::Result;
 use lvm_core::model::LatentModel;

@@ -195,9 +195,12 @@ impl Row {
         after[q + q * q] = elbo;
         after[q + q * q + 1] = gain.abs();
         let precision = self.precision_of(&lower);
-        // halvings down to steps that are rounding
         for halvings in 0..40 {
             let rho = 0.5_f64.powi(halvings);
+            // what there is to gain is below the rounding of the ELBO
+            if halvings > 0 && rho * gain < f64::EPSILON * elbo.abs() {
+                break;
+            }
             let Some(new_lower) = self.blend(&precision, rho) else { continue };
             let new_mean: Vec<f64> = mean.iter().zip(&step).map(|(m, s)| m + rho * s).collect();
             let new_covariance = new_lower.dot(&new_lower.t());

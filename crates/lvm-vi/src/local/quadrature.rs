@@ -271,7 +271,9 @@ pub(crate) fn mode<M: LocalModel>(model: &M, x: &[f64]) -> (Vec<f64>, Array2<f64
         let mut rho = 1.0;
         let next = loop {
             let next: Vec<f64> = z.iter().zip(&step).map(|(z, s)| z + rho * s).collect();
-            if model.expected_log_joint(x, &next, zero.view()) >= value || rho < 1e-12 {
+            // near the mode a full step changes the value by less than its rounding
+            let allowed = 1e-13 * (1.0 + value.abs());
+            if model.expected_log_joint(x, &next, zero.view()) >= value - allowed || rho < 1e-12 {
                 break next;
             }
             rho *= 0.5;

@@ -2,9 +2,9 @@
 
 use super::LocalModel;
 use crate::target::{LogDensity, LogDensityGrad, TargetError};
-use lvm_core::rows::RowSource;
+use lvm_core::rows::{Missing, RowSource};
 use lvm_core::sweep::map_rows;
-use lvm_core::{Error, Result};
+use lvm_core::{Error, ErrorKind, Result};
 use ndarray::Array2;
 
 /// log p(x_n, z) of one datum as a function of z ∈ ℝ^q.
@@ -26,6 +26,11 @@ impl<'a, M: LocalModel> RowTarget<'a, M> {
         }
         let mut row = Array2::zeros((1, x.n_cols()));
         x.read(n, row.view_mut())?;
+        if x.missing() == Missing::Refuse
+            && let Some(column) = row.iter().position(|v| v.is_nan())
+        {
+            return Err(ErrorKind::NotANumber { row: n, column, name: x.column_name(column) }.into());
+        }
         Ok(RowTarget { model, x: row.into_iter().collect() })
     }
 }

@@ -1,5 +1,7 @@
 //! Integration tests of lvm-vi, one binary.
 
+mod amortized;
+mod bernoulli_factor;
 mod bijections;
 mod bounds;
 mod cavi_mixture;
@@ -12,3 +14,4 @@ mod local;
 mod reference;
 mod refusals;
 mod targets;
+mod variational_em;
