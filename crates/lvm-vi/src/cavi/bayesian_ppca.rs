@@ -101,6 +101,10 @@ impl BayesianPpcaModel {
     pub fn mean(&self) -> &Array1<f64> {
         &self.mean
     }
+    /// The standard deviation of each entry of μ under q.
+    pub fn mean_sd(&self) -> f64 {
+        self.mean_variance.sqrt()
+    }
     /// E\[W\] (D, q).
     pub fn loadings(&self) -> &Array2<f64> {
         &self.loadings
