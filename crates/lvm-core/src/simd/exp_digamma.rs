@@ -17,7 +17,7 @@ const SERIES: [f64; 7] = [
     1.0,
 ];
 
-/// e^ψ(x) for x > 0. Relative error below 2e-14, but for x < 0.1, where ψ is large, below 4e-16 |ψ(x)|; what is below 3e-308 (x < 0.0014) is
+/// e^ψ(x) for x > 0. Relative error below 2e-14, but for x < 0.1, where ψ is large, below 3e-15 |ψ(x)|; what is below 3e-308 (x < 0.0014) is
 /// that. NaN gives NaN.
 #[inline(always)]
 pub(crate) fn exp_digamma<S: Simd>(x: f64) -> f64 {

@@ -25,7 +25,7 @@ pub fn digamma(x: f64) -> f64 {
 /// e^ψ(x) of every x of a slice, each in (0, 10³⁰), many at once: the geometric mean of Gamma(x, 1), and up to a common factor
 /// e^E[log p_k] of a Dirichlet distribution.
 ///
-/// Relative error below 2e-14 for x ≥ 0.1, below 4e-16 |ψ(x)| for smaller x; values below 3e-308 (x < 0.0014) are given as that.
+/// Relative error below 2e-14 for x ≥ 0.1, below 3e-15 |ψ(x)| for smaller x; values below 3e-308 (x < 0.0014) are given as that.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -157,8 +157,8 @@ mod tests {
         exp_digamma(&x, &mut out);
         for (x, y) in x.iter().zip(out) {
             let psi = digamma(*x);
-            // the exponential turns an absolute error of ψ, which both have, into a relative one
-            let tolerance = 2e-14 + 2.0 * f64::EPSILON * psi.abs();
+            // the exponential turns an absolute error of ψ into a relative one: 20 roundings of half an ulp in the fraction, an ulp of ψ
+            let tolerance = 2e-14 + 11.0 * f64::EPSILON * psi.abs();
             assert!((y / psi.exp() - 1.0).abs() <= tolerance, "{x}: {y} against {}", psi.exp());
         }
     }

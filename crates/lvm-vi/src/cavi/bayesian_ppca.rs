@@ -47,11 +47,12 @@ use ndarray::{Array1, Array2, Axis};
 ///
 /// # Example
 /// ```
+/// use lvm_core::{model::LatentModel, ppca::Ppca, random::{Purpose, stream}};
 /// use lvm_vi::cavi::bayesian_ppca::BayesianPpca;
-/// use ndarray::Array2;
-/// // one direction, (1, 1, 0, 0), and noise
-/// let noise = |i: usize, j: usize| ((i * 37 + j * 101) as f64 * 1.7).sin();
-/// let x = Array2::from_shape_fn((300, 4), |(i, j)| if j < 2 { 6.0 * (i as f64 * 0.7).sin() } else { 0.0 } + noise(i, j));
+/// use ndarray::{array, Array1};
+/// let truth = Ppca::new(Array1::zeros(4), array![[2.0], [2.0], [0.0], [0.0]], 0.3)?;
+/// let mut rng = stream(1, Purpose::Sample, 0);
+/// let x = truth.sample_x(&truth.sample_z(300, &mut rng), &mut rng)?;
 /// let fitted = BayesianPpca::default().fit(&x, 1)?;
 /// assert_eq!(fitted.model.effective_dimension(), 1);
 /// # Ok::<(), lvm_core::Error>(())
@@ -100,6 +101,10 @@ impl BayesianPpcaModel {
     /// E\[μ\] (D).
     pub fn mean(&self) -> &Array1<f64> {
         &self.mean
+    }
+    /// The standard deviation of each entry of μ under q.
+    pub fn mean_sd(&self) -> f64 {
+        self.mean_variance.sqrt()
     }
     /// E\[W\] (D, q).
     pub fn loadings(&self) -> &Array2<f64> {

@@ -4,6 +4,8 @@ mod amortized;
 mod bernoulli_factor;
 mod bijections;
 mod bounds;
+mod cavi_documents;
+mod cavi_linear;
 mod cavi_mixture;
 mod diagnose;
 mod estimators;

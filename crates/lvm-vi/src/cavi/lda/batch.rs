@@ -162,9 +162,8 @@ impl Lda {
 fn expect(model: &LdaModel, documents: &Documents, gamma: &mut Array2<f64>) -> (Array2<f64>, f64) {
     let topics = ExpectedTopics::new(model, None);
     let all: Vec<usize> = (0..documents.len()).collect();
-    let mut expectations = model.expect(documents, &all, &topics, Some(gamma));
-    LdaModel::expected_counts(&mut expectations.sums, &topics, None);
-    (expectations.sums, expectations.bound)
+    let expectations = model.expect(documents, &all, &topics, Some(gamma));
+    (expectations.counts, expectations.bound)
 }
 
 impl Algorithm<Documents> for Lda {

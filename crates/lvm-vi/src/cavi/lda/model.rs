@@ -109,7 +109,10 @@ impl LdaModel {
             return Err(Error::config("local", "at least one iteration and a tolerance that is not negative are needed"));
         }
         let lambda = lambda.as_standard_layout().into_owned();
-        Ok(LdaModel { alpha, eta, totals: lambda.sum_axis(Axis(0)), lambda, local })
+        // row after row, as `step` adds them
+        let mut totals = Array1::zeros(lambda.ncols());
+        lambda.outer_iter().for_each(|row| totals += &row);
+        Ok(LdaModel { alpha, eta, totals, lambda, local })
     }
 
     /// λ from draws of Gamma(100, 1/100), as Hoffman, Blei & Bach start.
@@ -253,15 +256,16 @@ impl LdaModel {
 /// Documents whose local results are held at once.
 const HELD: usize = 1024;
 
-/// Σ_d of θ_dk n_dw / Σ_j θ_dj b_wj (V, K), which times b_wk are the expected counts of word w in topic k.
+/// What one pass over documents leaves.
 pub(super) struct Expectations {
-    pub(super) sums: Array2<f64>,
+    /// Σ_d n_dw φ_dwk of the words that [`ExpectedTopics`] has, in its order (W, K).
+    pub(super) counts: Array2<f64>,
+    /// The documents' parts of the ELBO, added up.
     pub(super) bound: f64,
 }
 
 impl LdaModel {
-    /// One pass over documents `which`: expected counts (V, K), and their bounds added up. γ is where each ascent starts and where its
-    /// end is written, if it is kept.
+    /// One pass over documents `which`. γ is where each ascent starts and where its end is written, if it is kept.
     ///
     /// Documents are taken in parallel, and their sums added in their order.
     pub(super) fn expect(
@@ -273,7 +277,7 @@ impl LdaModel {
     ) -> Expectations {
         let k = self.n_topics();
         let ascent = self.ascent(topics);
-        let mut out = Expectations { sums: Array2::zeros((self.vocabulary(), k)), bound: 0.0 };
+        let (mut sums, mut bound) = (vec![0.0; topics.len() * topics.stride], 0.0);
         for group in which.chunks(HELD) {
             let starts = kept.as_deref();
             let one = |space: &mut Workspace, d: &usize| -> Local {
@@ -284,13 +288,10 @@ impl LdaModel {
             let locals: Vec<Local> = group.par_iter().map_init(Workspace::default, one).collect();
             for (&d, local) in group.iter().zip(locals) {
                 let weight = documents.weight(d);
-                out.bound += weight * local.bound;
-                let (words, _) = documents.get(d);
-                for (&word, share) in words.iter().zip(&local.shares) {
+                bound += weight * local.bound;
+                for (&word, share) in documents.get(d).0.iter().zip(&local.shares) {
                     let share = weight * share;
-                    let row = out.sums.row_mut(word as usize);
-                    // invariant: made in row-major order above
-                    let row = row.into_slice().expect("row-major");
+                    let row = &mut sums[topics.position(word) * topics.stride..][..topics.stride];
                     row.iter_mut().zip(&local.theta).for_each(|(s, t)| *s += share * t);
                 }
                 if let Some(kept) = kept.as_deref_mut() {
@@ -298,19 +299,23 @@ impl LdaModel {
                 }
             }
         }
-        out
+        // n φ = θ_k (n / Σ_j θ_j b_wj) b_wk
+        let counts = Array2::from_shape_fn((topics.len(), k), |(w, k)| sums[w * topics.stride + k] * topics.row(w)[k]);
+        Expectations { counts, bound }
     }
 
-    /// Expected counts of word w in each topic, from sums: s_wk b_wk.
-    pub(super) fn expected_counts(sums: &mut Array2<f64>, topics: &ExpectedTopics, words: Option<&[u32]>) {
-        let all = sums.nrows();
-        let mut finish = |word: usize| {
-            let b = topics.row(topics.position(word as u32));
-            sums.row_mut(word).iter_mut().zip(b).for_each(|(s, b)| *s *= b);
-        };
-        match words {
-            Some(words) => words.iter().for_each(|w| finish(*w as usize)),
-            None => (0..all).for_each(finish),
+    /// λ ← (1 − ρ) λ + ρ (η + scale · counts), where the counts of words that are not among `words` are zero; row `i` of the counts
+    /// belongs to word `words[i]`, and words ascend.
+    pub(super) fn step(&mut self, rho: f64, scale: f64, words: &[u32], counts: &Array2<f64>) {
+        self.totals.fill(0.0);
+        let mut present = words.iter().zip(counts.outer_iter()).peekable();
+        let prior = rho * self.eta;
+        for (w, mut row) in self.lambda.outer_iter_mut().enumerate() {
+            row.mapv_inplace(|l| (1.0 - rho) * l + prior);
+            if let Some((_, counts)) = present.next_if(|(word, _)| **word as usize == w) {
+                row.scaled_add(rho * scale, &counts);
+            }
+            self.totals += &row;
         }
     }
 }

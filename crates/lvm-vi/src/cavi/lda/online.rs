@@ -106,25 +106,21 @@ impl OnlineLda {
             let rows = order.rows(epoch, batch as usize);
             state.steps += 1;
             let rho = self.steps.at(state.steps);
-            state.model = moved(&state.model, documents, &rows, rho)?;
+            step(&mut state.model, documents, &rows, rho);
         }
         Ok(())
     }
 }
 
-/// λ after a step of length ρ on these documents.
-fn moved(model: &LdaModel, documents: &Documents, rows: &[usize], rho: f64) -> Result<LdaModel> {
+/// A step of length ρ on these documents: η̂ − η in natural parameters, which are λ itself but for a constant.
+fn step(model: &mut LdaModel, documents: &Documents, rows: &[usize], rho: f64) {
     let mut present: Vec<u32> = rows.iter().flat_map(|d| documents.get(*d).0).copied().collect();
     present.sort_unstable();
     present.dedup();
     let topics = ExpectedTopics::new(model, Some(&present));
-    let mut expectations = model.expect(documents, rows, &topics, None);
-    LdaModel::expected_counts(&mut expectations.sums, &topics, Some(&present));
+    let expectations = model.expect(documents, rows, &topics, None);
     let scale = documents.len() as f64 / rows.len() as f64;
-    let mut lambda = expectations.sums;
-    // η̂ − η in natural parameters, which are λ itself but for a constant
-    lambda.zip_mut_with(model.lambda(), |s, l| *s = (1.0 - rho) * l + rho * (model.eta() + scale * *s));
-    LdaModel::new(lambda, model.alpha(), model.eta(), model.local())
+    model.step(rho, scale, &present, &expectations.counts);
 }
 
 impl Algorithm<Documents> for OnlineLda {

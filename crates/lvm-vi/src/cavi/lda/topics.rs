@@ -58,6 +58,11 @@ impl ExpectedTopics {
         ExpectedTopics { stride, values, largest, index }
     }
 
+    /// How many words are here.
+    pub(super) fn len(&self) -> usize {
+        self.largest.len()
+    }
+
     /// Where word `w` stands.
     pub(super) fn position(&self, word: u32) -> usize {
         self.index[word as usize] as usize

@@ -64,8 +64,8 @@ pub enum MixtureStart {
 /// # Example
 /// ```
 /// use lvm_vi::cavi::mixture::{BayesianMixture, WeightPrior};
-/// use ndarray::array;
-/// let x = array![[0.0], [0.2], [0.1], [0.3], [5.0], [5.1], [4.8], [5.2]];
+/// use ndarray::Array2;
+/// let x = Array2::from_shape_fn((80, 1), |(i, _)| if i % 2 == 0 { 0.0 } else { 5.0 } + (i as f64).sin());
 /// let vb = BayesianMixture { components: 4, weights: WeightPrior::Dirichlet { concentration: 0.01 }, ..Default::default() };
 /// let fitted = vb.fit(&x, 1)?;
 /// // two of four components have kept rows

@@ -41,11 +41,11 @@ use rand::{Rng, RngExt};
 /// ```
 /// use lvm_core::model::Evidence;
 /// use lvm_vi::cavi::mixture::BayesianMixture;
-/// use ndarray::array;
-/// let x = array![[0.0], [0.2], [0.1], [5.0], [5.1], [4.8]];
+/// use ndarray::{array, Array2};
+/// let x = Array2::from_shape_fn((60, 1), |(i, _)| if i % 2 == 0 { 0.0 } else { 5.0 } + (i as f64).sin());
 /// let fitted = BayesianMixture { components: 2, ..Default::default() }.fit(&x, 1)?;
 /// // a new row in the middle of the first group is likelier than one between the groups
-/// let log_p = fitted.model.log_evidence(&array![[0.1], [2.5]])?;
+/// let log_p = fitted.model.log_evidence(&array![[0.0], [2.5]])?;
 /// assert!(log_p[0] > log_p[1]);
 /// # Ok::<(), lvm_core::Error>(())
 /// ```
