@@ -16,6 +16,7 @@ pub mod bound;
 pub mod check;
 pub mod estimator;
 pub mod family;
+pub mod models;
 pub mod target;
 
 #[cfg(doctest)]

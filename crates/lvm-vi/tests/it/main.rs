@@ -6,4 +6,5 @@ mod estimators;
 mod families;
 mod gradient_check;
 mod refusals;
+mod regression_models;
 mod targets;
