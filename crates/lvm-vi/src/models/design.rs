@@ -94,6 +94,17 @@ impl Design {
         ArrayView2::from_shape((rows, self.columns).f(), &self.x[from..from + rows * self.columns]).expect("block shape")
     }
 
+    /// The rows named (B, D), column by column.
+    fn gather(&self, rows: &[usize]) -> Array2<f64> {
+        let mut x = Array2::zeros((rows.len(), self.columns).f());
+        for (mut line, &n) in x.rows_mut().into_iter().zip(rows) {
+            let b = n / BLOCK;
+            let (first, height) = (b * BLOCK * self.columns + n % BLOCK, self.range(b).len());
+            line.iter_mut().zip(self.x[first..].iter().step_by(height)).for_each(|(out, v)| *out = *v);
+        }
+        x
+    }
+
     /// The places of block b's rows.
     pub(super) fn range(&self, b: usize) -> std::ops::Range<usize> {
         b * BLOCK..self.rows().min((b + 1) * BLOCK)
@@ -131,7 +142,7 @@ impl Design {
         gradient.fill(0.0);
         rows.chunks(BLOCK)
             .map(|rows| {
-                let x = Array2::from_shape_fn((rows.len(), self.columns).f(), |(i, j)| self.block(rows[i] / BLOCK)[[rows[i] % BLOCK, j]]);
+                let x = self.gather(rows);
                 let y: Vec<f64> = rows.iter().map(|&n| self.y[n]).collect();
                 let weights = self.weights.as_ref().map(|w| rows.iter().map(|&n| w[n]).collect::<Vec<_>>());
                 pass(response, x.view(), &y, weights.as_deref(), z, gradient)

@@ -107,7 +107,7 @@ fn a_weight_is_a_number_of_rows() {
     let weights = Array1::from_shape_fn(600, |i| (i % 4) as f64);
     let repeated: Vec<usize> = (0..600).flat_map(|i| std::iter::repeat_n(i, i % 4)).collect();
     let long = x.select(ndarray::Axis(0), &repeated);
-    let response = |i: usize| f64::from(u8::from(i % 3 == 0));
+    let response = |i: usize| f64::from(u8::from(i.is_multiple_of(3)));
     let y = Array1::from_shape_fn(600, response);
     let long_y: Array1<f64> = repeated.iter().map(|&i| response(i)).collect();
     let rows = Rows::new(&x).weighted(weights.view()).unwrap();
