@@ -78,6 +78,15 @@ pub trait DataLogDensity: Sync {
     /// # Errors
     /// As [`LogDensity::log_density`].
     fn log_likelihood_grad(&self, rows: &[usize], z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError>;
+
+    /// [`log_likelihood_grad`](Self::log_likelihood_grad) of all rows, for a model that can do them faster when they come in order.
+    ///
+    /// # Errors
+    /// As [`LogDensity::log_density`].
+    fn log_likelihood_grad_all(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let rows: Vec<usize> = (0..self.n_data()).collect();
+        self.log_likelihood_grad(&rows, z, gradient)
+    }
 }
 
 /// A [`DataLogDensity`] seen through some of its rows, scaled by N / |rows|.
@@ -141,13 +150,12 @@ impl<T: DataLogDensity> LogDensityGrad for Batch<'_, T> {
 #[derive(Debug)]
 pub struct FullData<'a, T> {
     target: &'a T,
-    rows: Vec<usize>,
 }
 
 impl<'a, T: DataLogDensity> FullData<'a, T> {
     /// The target with all its rows.
     pub fn new(target: &'a T) -> Self {
-        FullData { target, rows: (0..target.n_data()).collect() }
+        FullData { target }
     }
 }
 
@@ -163,7 +171,11 @@ impl<T: DataLogDensity> LogDensity for FullData<'_, T> {
 
 impl<T: DataLogDensity> LogDensityGrad for FullData<'_, T> {
     fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
-        Batch { target: self.target, rows: &self.rows }.log_density_grad(z, gradient)
+        let mut likelihood_gradient = vec![0.0; z.len()];
+        let likelihood = self.target.log_likelihood_grad_all(z, &mut likelihood_gradient)?;
+        let prior = self.target.log_prior_grad(z, gradient)?;
+        gradient.iter_mut().zip(&likelihood_gradient).for_each(|(g, l)| *g += l);
+        Ok(prior + likelihood)
     }
 }
 

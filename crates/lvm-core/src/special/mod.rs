@@ -10,6 +10,7 @@ mod gamma;
 mod incomplete_gamma;
 mod logistic;
 mod normal;
+mod slices;
 
 pub use beta::{betainc, lbeta, log_beta_kernel};
 pub use deviance::{deviance, log1p_minus};
@@ -18,3 +19,4 @@ pub use gamma::{HALF_LOG_2PI, digamma, exp_digamma, lgamma, lgamma_bregman, lgam
 pub use incomplete_gamma::{gammainc_lower, gammainc_upper, log_gamma_kernel};
 pub use logistic::{log_sigmoid, logit, sigmoid, softplus};
 pub use normal::{erf, erfc, log_norm_cdf, norm_cdf, norm_quantile};
+pub use slices::{exp_slice, sigmoid_softplus_slice};

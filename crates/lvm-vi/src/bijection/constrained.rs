@@ -133,4 +133,12 @@ impl<T: DataLogDensity, B: Bijection> DataLogDensity for Constrained<T, B> {
         self.bijection.pull_back(u, &x, &x_gradient, 0.0, gradient);
         Ok(value)
     }
+
+    fn log_likelihood_grad_all(&self, u: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let (x, _) = self.point(u);
+        let mut x_gradient = vec![0.0; x.len()];
+        let value = self.target.log_likelihood_grad_all(&x, &mut x_gradient)?;
+        self.bijection.pull_back(u, &x, &x_gradient, 0.0, gradient);
+        Ok(value)
+    }
 }

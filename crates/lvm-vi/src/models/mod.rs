@@ -1,5 +1,12 @@
-//! Latent-variable models whose posterior has no closed form.
+//! Models supplied with the crate: regressions as targets over global latents, and a model of binary tables with local ones.
 
 pub mod bernoulli_factor;
+mod design;
+pub mod linear_regression;
+pub mod logistic;
+pub mod poisson;
 
 pub use bernoulli_factor::BernoulliFactor;
+pub use linear_regression::LinearRegression;
+pub use logistic::LogisticRegression;
+pub use poisson::PoissonRegression;

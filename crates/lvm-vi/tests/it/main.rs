@@ -15,5 +15,6 @@ mod gradient_check;
 mod local;
 mod reference;
 mod refusals;
+mod regression_models;
 mod targets;
 mod variational_em;
