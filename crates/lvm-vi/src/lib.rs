@@ -25,7 +25,6 @@ pub mod local;
 pub mod models;
 #[cfg(feature = "nuts")]
 pub mod simulate;
-pub mod models;
 pub mod target;
 
 #[cfg(doctest)]
