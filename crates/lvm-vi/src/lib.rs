@@ -16,6 +16,8 @@ pub mod deterministic;
 pub mod estimator;
 pub mod expectation;
 pub mod family;
+pub mod fit;
+pub mod optimizer;
 pub mod target;
 
 #[cfg(doctest)]
