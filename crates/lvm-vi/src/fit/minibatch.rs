@@ -13,7 +13,14 @@ pub(super) struct Minibatches<'a, T> {
     whole: FullData<'a, T>,
     batch: usize,
     /// The epoch whose order is at hand.
-    order: Mutex<(Option<(u64, u64)>, Vec<usize>)>,
+    order: Mutex<Order>,
+}
+
+/// Rows in the order of an epoch.
+struct Order {
+    /// Seed and epoch.
+    of: Option<(u64, u64)>,
+    rows: Vec<usize>,
 }
 
 impl<'a, T: DataLogDensity> Minibatches<'a, T> {
@@ -28,7 +35,7 @@ impl<'a, T: DataLogDensity> Minibatches<'a, T> {
         if batch > n {
             return Err(Error::config("batch", format!("{batch} rows given and the data has only {n}; take at most {n}")));
         }
-        Ok(Minibatches { target, whole: FullData::new(target), batch, order: Mutex::new((None, (0..n).collect())) })
+        Ok(Minibatches { target, whole: FullData::new(target), batch, order: Mutex::new(Order { of: None, rows: Vec::with_capacity(n) }) })
     }
 }
 
@@ -38,15 +45,14 @@ impl<T: DataLogDensity> Source for Minibatches<'_, T> {
         let per_epoch = n.div_ceil(self.batch) as u64;
         let (epoch, position) = (step / per_epoch, (step % per_epoch) as usize);
         // a poisoned lock holds nothing but an order, which is made anew
-        let mut guard = self.order.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (at, order) = &mut *guard;
-        if *at != Some((seed, epoch)) {
-            order.clear();
-            order.extend(0..n);
-            order.shuffle(&mut stream(seed, Purpose::Minibatch, epoch));
-            *at = Some((seed, epoch));
+        let mut order = self.order.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if order.of != Some((seed, epoch)) {
+            order.rows.clear();
+            order.rows.extend(0..n);
+            order.rows.shuffle(&mut stream(seed, Purpose::Minibatch, epoch));
+            order.of = Some((seed, epoch));
         }
-        let rows = &order[position * self.batch..n.min((position + 1) * self.batch)];
+        let rows = &order.rows[position * self.batch..n.min((position + 1) * self.batch)];
         with(&Batch::new(self.target, rows)?)
     }
 

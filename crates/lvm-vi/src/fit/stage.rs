@@ -17,6 +17,8 @@ const LOOKS: [usize; 2] = [16, 24];
 const SHARE: f64 = 0.125;
 /// The same while the displacement by the step is above the tolerance, so that another stage must follow in any case.
 const EARLY_SHARE: f64 = 0.4;
+/// The same in the first stage: long steps may wander farther than any average can make up for.
+const FIRST_SHARE: f64 = 2.0;
 /// The step of a stage over that of the one before.
 const SHRINK: f64 = 0.25;
 /// 97.5 % quantile of Student's t with 7 degrees of freedom, those of 8 batches.
@@ -41,9 +43,9 @@ pub struct Stopping {
 }
 
 impl Default for Stopping {
-    /// At most a million steps, 5 % of a standard deviation, 50 effective iterates, stages of at least 160 steps, a test by 2000 draws.
+    /// At most a million steps, 5 % of a standard deviation, 20 effective iterates, stages of at least 160 steps, a test by 2000 draws.
     fn default() -> Self {
-        Stopping { max_iterations: 1_000_000, tolerance: 0.05, effective: 50.0, batch: 10, check_draws: 2000 }
+        Stopping { max_iterations: 1_000_000, tolerance: 0.05, effective: 20.0, batch: 10, check_draws: 2000 }
     }
 }
 
@@ -222,7 +224,11 @@ impl State {
             [before, last] => (0..units.len()).any(|i| SHRINK * bias(before, last, i) > 0.5 * tolerance * units[i]),
             _ => true,
         };
-        let share = if displaced { EARLY_SHARE } else { SHARE };
+        let share = match displaced {
+            true if self.stages == 0 => FIRST_SHARE,
+            true => EARLY_SHARE,
+            false => SHARE,
+        };
         let small = |errors: &[f64]| errors.iter().zip(&units).all(|(e, u)| *e <= share * tolerance * u);
         let (Some(variance), Some(parameters)) = (self.average.variance(), assess(self.average.tail())) else { return false };
         // effective number of iterates: Var(λ) / Var(mean of λ); a gradient without noise leaves no variance

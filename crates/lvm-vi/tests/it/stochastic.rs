@@ -48,13 +48,13 @@ fn default_fits_reach_the_optima_and_report_their_error() {
         let d = target.dim();
         outside += check(id, MeanField::standard(d).unwrap(), &target, &optimum(&target, Shape::Diagonal));
         statistics += 2 * d;
-        if d < 10 {
+        if d <= 10 {
             outside += check(id, FullRank::standard(d).unwrap(), &target, &optimum(&target, Shape::Full));
             statistics += 2 * d;
         }
     }
-    // nominal 5 %, of 52 dependent statistics; P(Binomial(52, 0.05) > 8) = 2e-3, and the intervals are wider than nominal
-    assert!(outside <= 8, "{outside} of {statistics}");
+    // nominal 5 %, of 72 dependent statistics; P(Binomial(72, 0.05) > 9) = 4e-3, and the intervals are wider than nominal
+    assert!(outside <= 9, "{outside} of {statistics}");
 }
 
 #[test]
