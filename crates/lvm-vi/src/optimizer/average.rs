@@ -11,7 +11,9 @@ const MOST: usize = 32;
 /// ```
 /// use lvm_vi::optimizer::TailAverage;
 /// let mut average = TailAverage::new(1, 1);
-/// (0..8).for_each(|t| average.push(&[t as f64]));
+/// for t in 0..8 {
+///     average.push(&[t as f64]);
+/// }
 /// assert_eq!(average.mean(), Some(vec![5.5])); // of 4, 5, 6, 7
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
