@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_epoch_is_a_permutation_of_its_own() {
-        for rows in [1, 2, 3, 4, 5, 15, 16, 17, 100, 1025] {
+        for rows in [1_usize, 2, 3, 4, 5, 15, 16, 17, 100, 1025] {
             for batch in [1, 2, rows.div_ceil(3), rows].into_iter().filter(|b| *b <= rows) {
                 let order = Minibatches::new(rows, batch, 3).unwrap();
                 let mut all: Vec<usize> = (0..order.per_epoch()).flat_map(|b| order.rows(5, b)).collect();
