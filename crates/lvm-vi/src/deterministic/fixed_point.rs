@@ -197,11 +197,13 @@ impl Point {
 
     /// Whether this is a step up from `old`: in the ELBO, or below its rounding in the gradient.
     fn improves(&self, old: &Point) -> bool {
-        // Sums of some hundred terms of the size of the ELBO; or of squares much larger than it that cancel, which matters only near the
-        // optimum: a gradient of 1e-4 has 1e-8 nats to gain, and below that the gradient is the better judge.
-        let rounding = if old.largest < NEAR { NEAR * NEAR } else { 1e-13 * (1.0 + old.elbo.abs()) };
+        // sums of some hundred terms of the size of the ELBO
+        let rounding = 1e-13 * (1.0 + old.elbo.abs());
+        // Squares much larger than the ELBO may cancel in it, which matters only near the optimum: a gradient of 1e-4 has 1e-8 nats to
+        // gain, and below that a gradient that falls is a step up whatever the ELBO's last digits say.
+        let hidden = if old.largest < NEAR { NEAR * NEAR } else { rounding };
         let change = self.elbo - old.elbo;
-        self.is_finite() && (change > rounding || (change >= -rounding && self.largest < old.largest))
+        self.is_finite() && (change > rounding || (change >= -hidden && self.largest < old.largest))
     }
 }
 
