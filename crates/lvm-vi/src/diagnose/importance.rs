@@ -101,7 +101,7 @@ impl WeightedDraws {
         Estimate::from_draws(&bounds)
     }
 
-    /// log(E_q[w²] / E_q[w]²) = D₂(p ‖ q), the Rényi divergence of order 2, as the draws estimate it. It says nothing where k̂ ≥ 1/2: the
+    /// log(E_q\[w²\] / E_q\[w\]²) = D₂(p ‖ q), the Rényi divergence of order 2, as the draws estimate it. It says nothing where k̂ ≥ 1/2: the
     /// expectation may then be infinite.
     pub fn renyi_2(&self) -> f64 {
         let largest = self.log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);

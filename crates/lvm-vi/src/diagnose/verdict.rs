@@ -107,7 +107,7 @@ impl fmt::Display for Verdict {
 pub struct Diagnose {
     /// Draws to begin with.
     pub draws: usize,
-    /// Draws at most; they are doubled until every moment is decided.
+    /// Draws at most; they are doubled until every moment is decided, and before a heavy tail condemns q.
     pub max_draws: usize,
     /// The error of a mean, in posterior standard deviations, that a pass excludes.
     pub mean_margin: f64,
@@ -121,7 +121,7 @@ pub struct Diagnose {
 
 impl Default for Diagnose {
     fn default() -> Self {
-        Diagnose { draws: 4000, max_draws: 128_000, mean_margin: 0.1, scale_margin: 0.15, z: 3.0, gradient_draws: 4000 }
+        Diagnose { draws: 10_000, max_draws: 160_000, mean_margin: 0.1, scale_margin: 0.15, z: 3.0, gradient_draws: 4000 }
     }
 }
 
@@ -163,7 +163,7 @@ pub struct Diagnosis {
     pub pareto_k_threshold: f64,
     /// The effective number of draws.
     pub effective_draws: f64,
-    /// CUBO₂ = ½ log E_q[w²], an upper bound of log p(data); none where k̂ ≥ 1/2, its expectation being infinite or beyond these draws.
+    /// CUBO₂ = ½ log E_q\[w²\], an upper bound of log p(data); none where k̂ ≥ 1/2, its expectation being infinite or beyond these draws.
     pub upper_bound: Option<f64>,
     /// Bounds on the error of each moment of q; none where k̂ ≥ 1/2.
     pub bounds: Option<ErrorBounds>,
@@ -199,6 +199,9 @@ fn decide(error: f64, std_err: f64, margin: f64, z: f64) -> Decision {
         Decision::Undecided
     }
 }
+
+/// With a smaller share of effective draws than this, more draws are not made.
+const HOPELESS: f64 = 0.01;
 
 /// k of the importance-weighted bound.
 const IWAE_PARTICLES: usize = 100;
@@ -259,9 +262,12 @@ impl Diagnose {
             let diagnosis = Diagnosis { restart_difference: difference, ..self.look(q, target, draws, seed, optimality.clone())? };
             let (decisions, mut reasons) = self.reasons(q, &diagnosis);
             reasons.extend(self.outside(&diagnosis, known)?);
-            let reliable = diagnosis.pareto_k < diagnosis.pareto_k_threshold;
-            // nothing can be decided better by more draws if the tail is too heavy, and nothing needs to be if something is outside
-            let open = reliable && decisions.contains(&Decision::Undecided) && !decisions.contains(&Decision::Outside);
+            // a heavy tail seen by few draws may be a single draw: it condemns q only at the last look, or where hardly any draw counts
+            let open = if diagnosis.pareto_k < diagnosis.pareto_k_threshold {
+                decisions.contains(&Decision::Undecided) && !decisions.contains(&Decision::Outside)
+            } else {
+                diagnosis.effective_draws > HOPELESS * draws as f64
+            };
             if !open || 2 * draws > self.max_draws {
                 return Ok(Diagnosis { verdict: Verdict::of(reasons), ..diagnosis });
             }

@@ -6,7 +6,7 @@ use lvm_core::sweep::map_rows;
 use lvm_core::{ErrorKind, Result};
 use ndarray::{Array1, Axis};
 
-/// E_{q_n}[log p(x_n, z_n)] + H[q_n] of each row in nats; (N).
+/// E_{q_n}[log p(x_n, z_n)] + H\[q_n\] of each row in nats; (N).
 ///
 /// # Errors
 /// If the data does not fit the model or q.

@@ -162,7 +162,7 @@ impl LogDensityGrad for Half {
 fn draws_without_a_density_are_counted_and_never_pass() {
     for how in [true, false] {
         let found = Diagnose::default().run(&MeanField::standard(1).unwrap(), &Half(how), 1).unwrap();
-        assert!(found.refused > 1500);
+        assert!(found.refused > found.draws / 3);
         assert_ne!(found.verdict.level, Level::Pass);
     }
 }

@@ -22,7 +22,7 @@ use lvm_core::{Error, Result};
 /// ```
 ///
 /// # What it needs, when it fails, errors
-/// As [`MultinomialMixtureEm`]. Concentrations are positive. With α₀ below 1 superfluous components empty.
+/// As [`MultinomialMixtureEm`](super::MultinomialMixtureEm). Concentrations are positive. With α₀ below 1 superfluous components empty.
 ///
 /// # Defaults and why
 /// `weight_concentration: 1`, `word_concentration: 0.1`: a document's words are few of many.
@@ -72,7 +72,7 @@ impl BayesianMultinomialMixture {
     /// Fits the mixture to documents.
     ///
     /// # Errors
-    /// See [`MultinomialMixtureEm`](MultinomialMixtureEm#errors).
+    /// See [`MultinomialMixtureEm`](super::MultinomialMixtureEm#errors).
     pub fn fit(&self, documents: &Documents, seed: u64) -> Result<Fitted<MultinomialMixturePosterior>> {
         self.fit_watched(documents, seed, &mut unwatched)
     }
@@ -80,7 +80,7 @@ impl BayesianMultinomialMixture {
     /// As [`fit`](Self::fit), telling `watch` after every iteration.
     ///
     /// # Errors
-    /// See [`MultinomialMixtureEm`](MultinomialMixtureEm#errors).
+    /// See [`MultinomialMixtureEm`](super::MultinomialMixtureEm#errors).
     pub fn fit_watched(&self, documents: &Documents, seed: u64, watch: Watch<'_>) -> Result<Fitted<MultinomialMixturePosterior>> {
         restarts(self, &self.start, self.restarts, self.stopping, documents, seed, watch)
     }

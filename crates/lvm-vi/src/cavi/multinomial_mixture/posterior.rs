@@ -11,7 +11,7 @@ use lvm_core::special::lgamma_delta;
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
-/// q(π) q(β) of a [`BayesianMultinomialMixture`].
+/// q(π) q(β) of a [`BayesianMultinomialMixture`](super::BayesianMultinomialMixture).
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultinomialMixturePosterior {
     pub(super) weights: Dirichlet,

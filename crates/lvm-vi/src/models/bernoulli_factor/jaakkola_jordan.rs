@@ -82,7 +82,7 @@ pub(super) fn lambda(xi: f64) -> f64 {
     if xi.abs() < 1e-4 { 0.125 - xi * xi / 96.0 } else { (0.5 * xi).tanh() / (4.0 * xi) }
 }
 
-/// ξ_j and E[a_j] of a column.
+/// ξ_j and E\[a_j\] of a column.
 pub(super) fn touching_point(model: &BernoulliFactor, j: usize, mean: &[f64], covariance: ArrayView2<'_, f64>) -> (f64, f64) {
     let a = model.predictor(j, mean);
     ((a * a + quadratic(model.loadings.row(j), covariance)).sqrt(), a)
