@@ -17,7 +17,7 @@ use ndarray::Array2;
 fn power(budget: Budget) -> (f64, usize) {
     match budget {
         Budget::Quick => (0.2, 5_000),
-        Budget::Full => (0.05, 30_000),
+        Budget::Full => (0.05, 50_000),
         Budget::Nightly => (0.01, 1_000_000),
     }
 }

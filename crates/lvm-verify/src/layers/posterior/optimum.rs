@@ -77,7 +77,7 @@ pub(super) fn stationary(g: &mut Group<'_>, model: &dyn Posterior, optima: &Opti
     let q = &optima.get(shape)?.model;
     let d = q.mean.len();
     let l = linalg::cholesky(q.covariance.view()).map_err(|e| e.of("covariance of q"))?;
-    let (margin, n) = if g.budget == Budget::Quick { (0.5, 2_000) } else { (0.1, 10_000) };
+    let (margin, n) = if g.budget == Budget::Quick { (0.5, 2_000) } else { (0.25, 16_000) };
     let seed = g.seed(usize::from(shape == Shape::Full) as u64);
     let mut look = 0;
     let draw = |n: usize| {
