@@ -6,21 +6,27 @@ use crate::suite::{Group, Outcome, Suite};
 
 pub mod conjugate;
 pub mod determinism;
+pub mod estimators;
 pub mod factors;
 pub mod files;
 pub mod gaussian_target;
 pub mod generation;
 pub mod golden;
+pub mod heywood;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
+pub mod optimizers;
 pub mod posterior;
 pub mod ppca;
 pub mod real;
 pub mod refusals;
 pub mod shared;
 pub mod special;
+pub mod tail_fit;
 pub mod terms;
+pub mod transforms;
+pub mod variational_mixture;
 pub mod verdicts;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
@@ -68,6 +74,12 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
 
 /// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
 pub fn built_in(suite: &mut Suite<'_>) {
+    transforms::all(suite);
+    estimators::all(suite);
+    heywood::all(suite);
+    variational_mixture::all(suite);
+    optimizers::all(suite);
+    tail_fit::all(suite);
     real::all(suite);
     generation::all(suite);
     metamorphic::mixture::all(suite);
