@@ -14,8 +14,11 @@ impl From<TargetError> for Problem {
     }
 }
 
-/// Points (K, d), values (K) and gradients (K, d) of a case.
-fn points(case: &Case) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>), Problem> {
+/// Points (K, d), values (K) and gradients (K, d).
+type Points = (Array2<f64>, Array1<f64>, Array2<f64>);
+
+/// The points of a case.
+fn points(case: &Case) -> Result<Points, Problem> {
     let checks = case.get("log_joint_checks")?.list()?;
     let rows = |name: &str| -> Result<Array2<f64>, Problem> {
         let rows = checks.iter().map(|c| c.get(name)?.vector()).collect::<Result<Vec<_>, _>>()?;
