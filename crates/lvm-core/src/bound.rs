@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn importance_weighting_with_one_draw_is_the_elbo_to_the_last_bit() {
         let x = array![[1.0, 2.0], [0.0, -1.0]];
-        let q = model().infer(&Array2::zeros((2, 2))).unwrap();
+        let q = model().infer(&Array2::<f64>::zeros((2, 2))).unwrap();
         assert_eq!(elbo(&model(), &q, &x, 5, 1).unwrap(), iwae(&model(), &q, &x, 1, 5, 1).unwrap());
     }
 

@@ -30,9 +30,8 @@ impl Choice {
         let without = options.without.iter().map(find).collect::<Result<Vec<usize>>>()?;
         let mut used: Vec<usize> = data.iter().flatten().copied().chain(weights).chain(labels).collect();
         used.sort_unstable();
-        match used.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => return Err(Error::new(path, ErrorKind::ColumnTwice { name: names[pair[0]].clone() })),
-            None => {}
+        if let Some(pair) = used.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::new(path, ErrorKind::ColumnTwice { name: names[pair[0]].clone() }));
         }
         if let Some(column) = without.iter().find(|column| used.contains(column)) {
             return Err(Error::format(path, format!("column \"{}\" is both asked for and left out; do one of the two", names[*column])));

@@ -10,7 +10,9 @@ const Z: f64 = 6.0;
 
 /// ELBO(q) ≤ log p(x) for any q, row by row and in total: above it by no more than six standard errors.
 ///
-/// 400 draws; a mean of them is normal enough, and a correct implementer of up to a thousand rows fails with probability below 1e-6.
+/// 400 draws; where their mean is normal enough, a correct implementer of up to a thousand rows fails with probability below 1e-6. It is not
+/// where q has rare draws of very low weight (a categorical with probabilities near 1e-3 at components that the posterior excludes): these
+/// draws are then not met, and their standard error is not known. Take a q without such.
 ///
 /// # Errors
 /// The first row whose bound is above its evidence.

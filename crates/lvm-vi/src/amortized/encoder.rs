@@ -25,7 +25,7 @@ pub struct EncoderConfig {
 /// | output | meaning | number |
 /// |---|---|---|
 /// | m | means | q |
-/// | ρ | log L_ii | q |
+/// | ρ | log L_ii, held within ±15 | q |
 /// | L_ik, i > k | row by row; full covariance only | q (q − 1)/2 |
 ///
 /// A row goes in as (x − centre)/scale with the means and standard deviations of the table it was made for; a missing entry goes in as 0,
@@ -133,13 +133,17 @@ impl Encoder {
         let q = self.latents;
         let mean = output.iter().take(q).copied().collect();
         let lower = Array2::from_shape_fn((q, q), |(i, k)| match self.shape {
-            _ if i == k => output[q + i].exp(),
+            // the gradient goes through the bound, so that an output beyond it comes back
+            _ if i == k => output[q + i].clamp(-LARGEST, LARGEST).exp(),
             Shape::Full if i > k => output[2 * q + i * (i - 1) / 2 + k],
             _ => 0.0,
         });
         (mean, lower)
     }
 }
+
+/// Bound of log L_ii: standard deviations from 3e-7 to 3e6.
+const LARGEST: f64 = 15.0;
 
 /// Outputs of an encoder.
 pub(super) fn outputs(shape: Shape, q: usize) -> usize {

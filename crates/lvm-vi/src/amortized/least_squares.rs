@@ -16,7 +16,7 @@ use ndarray::{Array1, Array2, Axis};
 /// *Update*, with g_n, P_n the expected derivatives at the encoder's output and P̄ the mean of P_n:
 /// ```text
 /// A ← A + ρ P̄⁻¹ (Σ_n g_n x̃_nᵀ) C⁺,    C = Σ_n x̃_n x̃_nᵀ
-/// B ← B + ρ ½ (Σ_n r_n x̃_nᵀ) C⁺,      r_ni = 1 − L_ii (P_n L)_ii,      ρ = 1, halved until the objective does not fall
+/// B ← B + ρ (2 − r̄)⁻¹ (Σ_n r_n x̃_nᵀ) C⁺,      r_ni = 1 − L_ii (P_n L)_ii,      ρ = 1, halved until the objective does not fall
 /// ```
 /// For probabilistic PCA and factor analysis with complete rows P_n is the same for all n, the step in A is the least-squares regression of
 /// the posterior means on the rows, and one step is exact: A x̃ = M⁻¹ Wᵀ Ψ⁻¹ (x − μ), amortization gap zero.
@@ -157,8 +157,12 @@ impl<M: LocalModel> Run<'_, M> {
             linalg::cholesky_solve(lower.view(), means.view_mut());
         }
         step.slice_axis_mut(Axis(1), (..q).into()).assign(&means.t());
-        // at the optimum ∂²/∂ρ² = −2 and ∂²/∂L_ik² = −P_ii
-        step.slice_axis_mut(Axis(1), (q..2 * q).into()).mapv_inplace(|v| 0.5 * v);
+        // 1 + L_ii (P L)_ii = 2 − r_i is 2 at the optimum, and far from it keeps a step in log L_ii below 1; ∂²/∂L_ik² = −P_ii
+        let intercept = sums.gradient.nrows() - 1;
+        for i in q..2 * q {
+            let scale = 1.0 / (2.0 - sums.gradient[[intercept, i]] / sums.weight).max(1.0);
+            step.column_mut(i).mapv_inplace(|v| scale * v);
+        }
         if shape == Shape::Full {
             for i in 0..q {
                 let scale = 1.0 / mean_precision[[i, i]].max(1e-300);

@@ -70,7 +70,9 @@ impl Documents {
     /// If a cell is negative or unusable, or a row has no word.
     pub fn from_table(table: &dyn RowSource) -> Result<Self> {
         check_shape(table, None)?;
-        struct Rows(Vec<(usize, Vec<(usize, f64)>, f64)>);
+        /// Number, words with their counts, weight.
+        type Row = (usize, Vec<(usize, f64)>, f64);
+        struct Rows(Vec<Row>);
         impl Merge for Rows {
             fn merge(&mut self, mut other: Self) {
                 self.0.append(&mut other.0);

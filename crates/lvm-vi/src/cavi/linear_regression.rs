@@ -206,7 +206,7 @@ impl BayesianLinearRegression {
     }
 
     /// (m − m₀)ᵀ Λ₀ (m − m₀).
-    fn from_prior(&self, mean: &Array1<f64>) -> f64 {
+    fn away_from_prior(&self, mean: &Array1<f64>) -> f64 {
         let away = mean - &self.mean;
         away.dot(&self.precision.dot(&away))
     }
@@ -232,7 +232,7 @@ impl BayesianLinearRegression {
         let n = sums.weight;
         // ½ log det Λ₀ − ½ log det Λ_N − N/2 log 2π
         let common = 0.5 * (linalg::log_det(prior.view()) - linalg::log_det(l.view())) - n * HALF_LOG_2PI;
-        let away = self.from_prior(&mean);
+        let away = self.away_from_prior(&mean);
         let (noise, log_evidence) = match self.noise {
             Noise::Conjugate { precision: g } => {
                 let (a, b) = (g.shape(), g.rate());
@@ -275,7 +275,7 @@ impl BayesianLinearRegression {
             let covariance = linalg::cholesky_inverse(l.view());
             // E‖y − Xw‖² and E[(w − m₀)ᵀ Λ₀ (w − m₀)]
             let errors = self.residual_squares(x, y, &mean)? + (&covariance * &sums.gram).sum();
-            let away = self.from_prior(&mean) + (&covariance * &self.precision).sum();
+            let away = self.away_from_prior(&mean) + (&covariance * &self.precision).sum();
             let half_log_prior = 0.5 * linalg::log_det(prior.view());
             let entropy = 0.5 * (d - linalg::log_det(l.view()));
             let (noise, elbo) = match gamma {

@@ -86,6 +86,22 @@ impl WeightedDraws {
         Estimate { mean: largest + mean.mean.ln(), std_err: mean.std_err / mean.mean, draws: mean.draws }
     }
 
+    /// The importance-weighted bound E[log (w₁ + … + w_k)/k] of the draws in groups of `particles` (Burda, Grosse & Salakhutdinov 2016);
+    /// draws that fill no group are left over. NaN if there is no group.
+    pub fn iwae(&self, particles: usize) -> Estimate {
+        let groups = self.log_weights.chunks_exact(particles.max(1));
+        let bounds: Vec<f64> = groups
+            .map(|group| {
+                let largest = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                if largest == f64::NEG_INFINITY {
+                    return largest;
+                }
+                largest + (group.iter().map(|w| (w - largest).exp()).sum::<f64>() / group.len() as f64).ln()
+            })
+            .collect();
+        Estimate::from_draws(&bounds)
+    }
+
     /// log(E_q[w²] / E_q[w]²) = D₂(p ‖ q), the Rényi divergence of order 2, as the draws estimate it. It says nothing where k̂ ≥ 1/2: the
     /// expectation may then be infinite.
     pub fn renyi_2(&self) -> f64 {

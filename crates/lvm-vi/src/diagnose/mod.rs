@@ -21,4 +21,4 @@ pub use chi_square::{ErrorBounds, error_bounds};
 pub use importance::{Moments, WeightedDraws};
 pub use optimality::Optimality;
 pub use psis::{Psis, psis, psis_threshold};
-pub use verdict::{Diagnose, Diagnosis, Level, Reason, Verdict};
+pub use verdict::{Diagnose, Diagnosis, Known, Level, Reason, Verdict};

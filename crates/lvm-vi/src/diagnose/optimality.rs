@@ -72,6 +72,13 @@ impl Optimality {
         Ok(Optimality { location, location_std_err, log_scale, log_scale_std_err, skipped: draws - steps.len() })
     }
 
+    /// The largest |remaining step| in its own standard errors; 0 where all steps are 0 exactly.
+    pub fn signal_to_noise(&self) -> f64 {
+        let ratio = |(value, std_err): (&f64, &f64)| if *value == 0.0 { 0.0 } else { value.abs() / std_err };
+        let location = self.location.iter().zip(&self.location_std_err).map(ratio);
+        location.chain(self.log_scale.iter().zip(&self.log_scale_std_err).map(ratio)).fold(0.0, f64::max)
+    }
+
     /// The largest remaining step, of a mean in standard deviations or of the logarithm of a standard deviation, less `z` standard
     /// errors (so that it is 0 while the draws can't tell), and the latent it belongs to.
     pub fn worst(&self, z: f64) -> (f64, usize) {

@@ -1,5 +1,6 @@
 //! One answer to "can this q be used for the posterior?", with its reasons.
 
+use super::calibration::Vsbc;
 use super::chi_square::{ErrorBounds, error_bounds};
 use super::importance::{Moments, WeightedDraws};
 use super::optimality::Optimality;
@@ -124,6 +125,23 @@ impl Default for Diagnose {
     }
 }
 
+/// What is known besides q and its target, all of it optional.
+#[derive(Debug)]
+pub struct Known<'a, F> {
+    /// log p(data), where it is known exactly: the evidence from above.
+    pub log_evidence: Option<f64>,
+    /// The results of other runs from other starts.
+    pub restarts: &'a [F],
+    /// The method's calibration over simulated data.
+    pub vsbc: Option<&'a Vsbc>,
+}
+
+impl<F> Default for Known<'_, F> {
+    fn default() -> Self {
+        Known { log_evidence: None, restarts: &[], vsbc: None }
+    }
+}
+
 /// Everything the draws tell of q.
 #[derive(Debug, Clone)]
 pub struct Diagnosis {
@@ -137,6 +155,8 @@ pub struct Diagnosis {
     pub elbo: Estimate,
     /// log p(data) by importance sampling: a lower bound on average.
     pub log_evidence: Estimate,
+    /// The importance-weighted bound of the same draws in groups of k = 100, a lower bound of log p(data) above the ELBO.
+    pub iwae: Estimate,
     /// k̂.
     pub pareto_k: f64,
     /// The threshold for this many draws.
@@ -155,6 +175,11 @@ pub struct Diagnosis {
     pub scale_ratio: Vec<f64>,
     /// What remains to be done by the optimiser.
     pub optimality: Optimality,
+    /// The largest |mean|/standard error of the remaining step: of order one at the optimum, larger the more there is left to climb.
+    pub gradient_signal_to_noise: f64,
+    /// The largest difference between q and a restart, of a mean in standard deviations of q or of the logarithm of a standard deviation;
+    /// none without restarts.
+    pub restart_difference: Option<f64>,
 }
 
 /// The measurement of one moment against its margin.
@@ -175,6 +200,34 @@ fn decide(error: f64, std_err: f64, margin: f64, z: f64) -> Decision {
     }
 }
 
+/// k of the importance-weighted bound.
+const IWAE_PARTICLES: usize = 100;
+
+/// Standard errors by which an ELBO must exceed the evidence before the program is blamed: once in three million.
+const BOUND_Z: f64 = 5.0;
+
+/// The level of the test of symmetry over all latents, and the random exchanges that make its null distribution.
+const VSBC_ALPHA: f64 = 0.01;
+const VSBC_REFLECTIONS: usize = 9999;
+
+/// The largest difference between `q` and other runs, in units of `q`.
+fn restart_difference<F: Family>(q: &F, restarts: &[F]) -> Result<Option<f64>> {
+    let (mean, s) = (q.mean(), q.standard_deviations());
+    let mut largest = None;
+    for other in restarts {
+        if other.dim() != q.dim() {
+            let (expected, found) = (q.dim(), other.dim());
+            return Err(lvm_core::ErrorKind::Shape { what: "dimension of a restart, which must be that of q", expected, found }.into());
+        }
+        let (m, t) = (other.mean(), other.standard_deviations());
+        for i in 0..q.dim() {
+            let difference = ((m[i] - mean[i]) / s[i]).abs().max((t[i] / s[i]).ln().abs());
+            largest = Some(difference.max(largest.unwrap_or(0.0)));
+        }
+    }
+    Ok(largest)
+}
+
 /// Above this k̂ the second moment of the weights is infinite.
 const FINITE_VARIANCE: f64 = 0.5;
 
@@ -184,12 +237,28 @@ impl Diagnose {
     /// # Errors
     /// If a setting is out of range, the dimensions differ, the target fails for good, or no draw has a usable density.
     pub fn run<F: Family, T: LogDensityGrad + ?Sized>(&self, q: &F, target: &T, seed: u64) -> Result<Diagnosis> {
+        self.run_knowing(q, target, seed, &Known::default())
+    }
+
+    /// As [`run`](Diagnose::run), with all that is `known` besides.
+    ///
+    /// # Errors
+    /// As [`run`](Diagnose::run), and if a restart has another dimension.
+    pub fn run_knowing<F: Family, T: LogDensityGrad + ?Sized>(
+        &self,
+        q: &F,
+        target: &T,
+        seed: u64,
+        known: &Known<'_, F>,
+    ) -> Result<Diagnosis> {
         self.check()?;
+        let difference = restart_difference(q, known.restarts)?;
         let optimality = Optimality::new(q, target, self.gradient_draws, seed ^ OTHER_DRAWS)?;
         let mut draws = self.draws;
         loop {
-            let diagnosis = self.look(q, target, draws, seed, optimality.clone())?;
-            let (decisions, reasons) = self.reasons(q, &diagnosis);
+            let diagnosis = Diagnosis { restart_difference: difference, ..self.look(q, target, draws, seed, optimality.clone())? };
+            let (decisions, mut reasons) = self.reasons(q, &diagnosis);
+            reasons.extend(self.outside(&diagnosis, known)?);
             let reliable = diagnosis.pareto_k < diagnosis.pareto_k_threshold;
             // nothing can be decided better by more draws if the tail is too heavy, and nothing needs to be if something is outside
             let open = reliable && decisions.contains(&Decision::Undecided) && !decisions.contains(&Decision::Outside);
@@ -232,6 +301,7 @@ impl Diagnose {
             draws,
             refused: weighted.refused,
             elbo: weighted.elbo(),
+            iwae: weighted.iwae(IWAE_PARTICLES),
             log_evidence,
             pareto_k: psis.pareto_k,
             pareto_k_threshold: psis_threshold(draws),
@@ -242,7 +312,9 @@ impl Diagnose {
             mean_error: (0..q.dim()).map(|i| (mean[i] - moments.mean[i]) / moments.standard_deviation[i]).collect(),
             scale_ratio: (0..q.dim()).map(|i| s[i] / moments.standard_deviation[i]).collect(),
             moments,
+            gradient_signal_to_noise: optimality.signal_to_noise(),
             optimality,
+            restart_difference: None,
         })
     }
 
@@ -278,6 +350,47 @@ impl Diagnose {
             });
         }
         (decisions, reasons)
+    }
+
+    /// Reasons from what is known besides the draws.
+    fn outside<F>(&self, found: &Diagnosis, known: &Known<'_, F>) -> Result<Vec<Reason>> {
+        let mut reasons = Vec::new();
+        if let Some(exact) = known.log_evidence {
+            let (elbo, std_err) = (found.elbo.mean, found.elbo.std_err);
+            let above = elbo - BOUND_Z * std_err > exact + f64::EPSILON.sqrt() * exact.abs();
+            reasons.push(match above {
+                false => Reason {
+                    level: Level::Pass,
+                    finding: format!("KL(q ‖ p) = {:.3} nats: the exact log evidence {exact:.3} less the ELBO", exact - elbo),
+                    remedy: String::new(),
+                },
+                true => Reason {
+                    level: Level::Fail,
+                    finding: format!("the ELBO {elbo:.3} ± {std_err:.3} is above the exact log evidence {exact:.3}"),
+                    remedy: "the log joint, its constants or a Jacobian are wrong: no q can have such a bound".into(),
+                },
+            });
+        }
+        if let Some(difference) = found.restart_difference.filter(|d| *d > self.mean_margin) {
+            reasons.push(Reason {
+                level: Level::Warn,
+                finding: format!("restarts disagree by {difference:.2} standard deviations"),
+                remedy: "keep the one with the largest ELBO; the posterior may have several modes, of which q covers one".into(),
+            });
+        }
+        if let Some(vsbc) = known.vsbc {
+            let p_values = vsbc.symmetry_p_values(VSBC_REFLECTIONS, 0)?;
+            let (i, p) =
+                p_values.iter().copied().enumerate().fold((0, 1.0), |best: (usize, f64), now| if now.1 < best.1 { now } else { best });
+            if p * (p_values.len() as f64) < VSBC_ALPHA {
+                reasons.push(Reason {
+                    level: Level::Warn,
+                    finding: format!("over simulated data the mean of latent {i} is biased (p = {p:.1e})"),
+                    remedy: "use the weighted moments, another parametrisation or a richer family".into(),
+                });
+            }
+        }
+        Ok(reasons)
     }
 
     fn tail(&self, found: &Diagnosis) -> Reason {

@@ -1,6 +1,6 @@
 //! The tail fit against other programs, and verdicts against Gaussians whose error is known.
 
-use lvm_vi::diagnose::{Diagnose, Level, Optimality, WeightedDraws, psis};
+use lvm_vi::diagnose::{Diagnose, Known, Level, Optimality, WeightedDraws, psis};
 use lvm_vi::family::MeanField;
 use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, array};
@@ -196,4 +196,26 @@ fn simulation_refuses_what_it_can_not_compare() {
     use lvm_vi::simulate::Nuts;
     let one = Nuts { chains: 1, ..Default::default() };
     assert!(one.run(&correlated(0.0), 1).unwrap_err().to_string().contains("chains"));
+}
+
+#[test]
+fn what_is_known_besides_enters_the_verdict() {
+    let (q, target, judge) = (best(0.2), correlated(0.2), Diagnose::default());
+    let level = |known: &Known<'_, MeanField>| judge.run_knowing(&q, &target, 1, known).unwrap();
+    let right = level(&Known { log_evidence: Some(7.0), restarts: &[best(0.2)], ..Default::default() });
+    assert_eq!((right.verdict.level, right.restart_difference), (Level::Pass, Some(0.0)), "{}", right.verdict);
+    // IWAE lies between the ELBO and the evidence
+    assert!(right.elbo.mean < right.iwae.mean && right.iwae.mean < 7.0 + 5.0 * right.iwae.std_err);
+    // an evidence below the ELBO: a constant has been forgotten
+    assert_eq!(level(&Known { log_evidence: Some(6.0), ..Default::default() }).verdict.level, Level::Fail);
+    let elsewhere = [MeanField::new(&[4.0, -2.0], &[1.0, 1.0]).unwrap()];
+    assert_eq!(level(&Known { restarts: &elsewhere, ..Default::default() }).verdict.level, Level::Warn);
+}
+
+#[test]
+fn the_signal_to_noise_of_the_gradient_is_small_at_the_optimum_only() {
+    let target = correlated(0.5);
+    assert!(Diagnose::default().run(&best(0.5), &target, 1).unwrap().gradient_signal_to_noise < 5.0); // four ratios at 6e-7
+    let off = MeanField::new(&[1.3, -2.0], &[0.8, 0.8]).unwrap();
+    assert!(Diagnose::default().run(&off, &target, 1).unwrap().gradient_signal_to_noise > 10.0);
 }

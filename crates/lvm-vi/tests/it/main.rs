@@ -7,6 +7,7 @@ mod bounds;
 mod cavi_documents;
 mod cavi_linear;
 mod cavi_mixture;
+mod cavi_refusals;
 mod diagnose;
 mod estimators;
 mod exact;

@@ -68,7 +68,7 @@ fn relative(t: &Tolerance) -> Tolerance {
 }
 
 /// O5: E_q[∇ log p] = 0 and E_q[∇² log p] = −S⁻¹ (its diagonal for mean field) at the end of a run, by draws and by the gradient of the
-/// model alone. With u = m + L ε and w = Lᵀ∇ log p(u), Stein's identity makes these E[w] = 0 and E[w ∘ ε] = −1; ε and −1 = −E[ε ∘ ε]
+/// model alone. With u = m + L ε and w = Lᵀ∇ log p(u), Stein's identity makes these E\[w\] = 0 and E\[w ∘ ε\] = −1; ε and −1 = −E\[ε ∘ ε\]
 /// are added under the mean, which takes most of the noise away where q is near the posterior.
 ///
 /// # Errors
