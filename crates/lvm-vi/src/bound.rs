@@ -12,6 +12,7 @@ use crate::estimator::{Tally, check_dimension, check_positive, next_value};
 use crate::family::{Family, Gaussian, Variational, draw_noise, kl};
 use crate::target::LogDensity;
 use lvm_core::bound::Estimate;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, Stream, stream};
 use lvm_core::{Error, Result};
 use rayon::prelude::*;
@@ -54,7 +55,8 @@ where
     let blocks = (0..draws.div_ceil(BLOCK))
         .into_par_iter()
         .map(|b| {
-            let (mut rng, mut tally) = (stream(seed, Purpose::Diagnosis, b as u64), Tally::default());
+            let index = if planted("blocks_share_stream") { 0 } else { b as u64 };
+            let (mut rng, mut tally) = (stream(seed, Purpose::Diagnosis, index), Tally::default());
             let n = BLOCK.min(draws - b * BLOCK);
             let drawn = (0..n).map(|_| draw(&mut rng, &mut tally)).collect::<Result<Vec<_>>>()?;
             tally.used = drawn.iter().flatten().count();
@@ -162,7 +164,9 @@ pub fn iwae<V: Variational, T: LogDensity + ?Sized>(q: &V, target: &T, particles
     check_positive("repeats", repeats)?;
     let draws = particles.checked_mul(repeats).ok_or_else(|| Error::config("particles", "particles times repeats overflows"))?;
     let weights = log_weights(q, target, draws, seed)?;
-    let groups: Vec<f64> = weights.values.chunks_exact(particles).map(log_mean_exp).collect();
+    let mean_of_logs = |group: &[f64]| group.iter().sum::<f64>() / group.len() as f64;
+    let of_group: fn(&[f64]) -> f64 = if planted("iwae_mean_of_logs") { mean_of_logs } else { log_mean_exp };
+    let groups: Vec<f64> = weights.values.chunks_exact(particles).map(of_group).collect();
     Ok(restricted(&groups))
 }
 

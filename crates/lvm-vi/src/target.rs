@@ -1,5 +1,6 @@
 //! What a user writes: log p(z, data) as a function of unconstrained z ∈ ℝᵈ, with its gradient, for all the data or by minibatches.
 
+use lvm_core::mutant::planted;
 use std::fmt;
 
 /// Why a log density could not be evaluated at a point.
@@ -120,7 +121,7 @@ impl<'a, T: DataLogDensity> Batch<'a, T> {
 
     /// N / |rows|.
     pub fn scale(&self) -> f64 {
-        self.target.n_data() as f64 / self.rows.len() as f64
+        if planted("batch_scale_missing") { 1.0 } else { self.target.n_data() as f64 / self.rows.len() as f64 }
     }
 }
 
@@ -141,8 +142,9 @@ impl<T: DataLogDensity> LogDensityGrad for Batch<'_, T> {
         let prior = self.target.log_prior_grad(z, gradient)?;
         // log p(z) + N/|B| Σ_{n ∈ B} log p(x_n | z)   Hoffman et al. 2013, eq. 28
         let scale = self.scale();
-        gradient.iter_mut().zip(&likelihood_gradient).for_each(|(g, l)| *g += scale * l);
-        Ok(prior + scale * likelihood)
+        let of_prior = if planted("batch_scale_on_prior") { scale } else { 1.0 };
+        gradient.iter_mut().zip(&likelihood_gradient).for_each(|(g, l)| *g = of_prior * *g + scale * l);
+        Ok(of_prior * prior + scale * likelihood)
     }
 }
 

@@ -1,5 +1,6 @@
 use super::{Univariate, log1p_square, open_uniform, positive, standard_normal};
 use crate::error::Result;
+use crate::mutant::planted;
 use crate::special::HALF_LOG_2PI;
 use rand::Rng;
 use std::f64::consts::{FRAC_2_PI, LN_2, PI};
@@ -36,7 +37,8 @@ impl Univariate for HalfNormal {
             return f64::NEG_INFINITY;
         }
         let z = x / self.scale;
-        -0.5 * z * z - self.scale.ln() - (HALF_LOG_2PI - LN_2)
+        let fold = if planted("half_normal_unfolded") { 0.0 } else { LN_2 };
+        -0.5 * z * z - self.scale.ln() - (HALF_LOG_2PI - fold)
     }
 
     fn sample(&self, rng: &mut dyn Rng) -> f64 {

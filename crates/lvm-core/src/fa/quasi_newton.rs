@@ -11,6 +11,7 @@ use super::solution::Solution;
 use crate::error::Result;
 use crate::fit::{Algorithm, Step};
 use crate::linalg;
+use crate::mutant::planted;
 use ndarray::{Array1, Array2, Axis};
 use std::collections::VecDeque;
 
@@ -75,7 +76,7 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
     type Output = Solution;
 
     fn init(&self, f: &Concentrated<'_>, _seed: u64) -> Result<State> {
-        let floor = &f.sample.variance * self.floor;
+        let floor = &f.sample.variance * if planted("fa_psi_unfloored") { 1e-200 } else { self.floor };
         let mut psi = self.start.clone();
         ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
         let point = f.at(psi, None, 1e-4)?;

@@ -12,6 +12,7 @@ use crate::gmm::reseed::{place_back, reseed};
 use crate::gmm::start;
 use crate::gmm::statistics::Statistics;
 use crate::model::LatentModel;
+use crate::mutant::planted;
 use crate::rows::RowSource;
 use crate::sweep::check_shape;
 use ndarray::Array2;
@@ -340,10 +341,11 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
     }
 
     fn step(&self, state: &mut GmmState, data: &(dyn RowSource + 'd)) -> Result<Step> {
+        let stale = planted("gmm_stale_objective").then_some(state.statistics.log_likelihood);
         let (mixture, repairs) = self.maximise(state, data)?;
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
         state.statistics = state.expectation.gather(data, self.covariance, None)?;
-        let objective = state.statistics.log_likelihood / state.statistics.weight;
+        let objective = stale.unwrap_or(state.statistics.log_likelihood) / state.statistics.weight;
         let gained = state.resumed_at.take().map_or(f64::INFINITY, |before| (objective - before).abs());
         Ok(Step { objective, converged: gained < self.stopping.tolerance && repairs.is_empty(), repairs })
     }

@@ -70,6 +70,7 @@ const FAR: f64 = 1e4;
 /// Components in `dead` have lost their rows: they stay where they are, with the scales of the table, for the caller to place.
 pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, dead: &[usize], ridge: f64, floor: &Floor) -> Maximum {
     let counts = &statistics.counts;
+    let ridge = if planted("gmm_hidden_ridge") { ridge.max(1e-6) } else { ridge };
     let (k, d) = centres.dim();
     let mut shift = &statistics.first / &counts.view().insert_axis(Axis(1));
     dead.iter().for_each(|&k| shift.row_mut(k).fill(0.0));
@@ -91,7 +92,8 @@ pub(crate) fn maximise(statistics: &Statistics, centres: ArrayView2<'_, f64>, de
         }
         Second::Tied(second) => {
             // Σ_k π_k δ_k δ_kᵀ
-            let square = linalg::matmul((&shift * &weights.view().insert_axis(Axis(1))).t(), shift.view());
+            let shares = if planted("gmm_tied_unweighted") { Array1::from_elem(k, 1.0 / k as f64) } else { weights.clone() };
+            let square = linalg::matmul((&shift * &shares.insert_axis(Axis(1))).t(), shift.view());
             let mut sigma = symmetric(d, |i, j| second[[i, j]] / counts.sum() - square[[i, j]]);
             sigma.diag_mut().mapv_inplace(|v| v + ridge);
             Covariances::Tied(sigma)

@@ -5,22 +5,34 @@ use crate::check::Layer;
 use crate::suite::{Group, Outcome, Suite};
 
 pub mod conjugate;
+pub mod coordinate_ascent;
 pub mod determinism;
+pub mod documents;
+pub mod estimators;
 pub mod factors;
 pub mod files;
 pub mod gaussian_target;
 pub mod generation;
 pub mod golden;
+pub mod gradients;
+pub mod heywood;
+pub mod latent_classes;
+pub mod local;
 pub mod metamorphic;
 pub mod mixture;
 pub mod numerics;
+pub mod optimizers;
 pub mod posterior;
 pub mod ppca;
 pub mod real;
 pub mod refusals;
+pub mod scalar_mixture;
 pub mod shared;
 pub mod special;
+pub mod tail_fit;
 pub mod terms;
+pub mod transforms;
+pub mod vb_mixture;
 pub mod verdicts;
 
 /// The checks of one kind of case: the layer and the id of the catalogue, and the comparison itself.
@@ -35,11 +47,14 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
         "gmm_em" => &[(Layer::C, "C1", mixture::trajectory), (Layer::C, "C2", mixture::fixed_point)],
         "ppca" => &[(Layer::C, "C4", ppca::optimum), (Layer::C, "C4", ppca::em), (Layer::C, "C4", ppca::linear_vae)],
         "factor_analysis" => &[(Layer::C, "C5", factors::optimum), (Layer::C, "C5", factors::em)],
-        "conjugate" => &[(Layer::C, "C7", conjugate::conjugate)],
+        "conjugate" => &[(Layer::C, "C7", conjugate::conjugate), (Layer::C, "C6", coordinate_ascent::normal_gamma)],
+        "vb_gmm" => &[(Layer::C, "C3", vb_mixture::trajectory), (Layer::C, "C3", vb_mixture::fixed_point)],
         "psis" => &[(Layer::P, "P3", verdicts::psis)],
         "gaussian_target" => &[
+            (Layer::S, "S2", gradients::gaussian),
             (Layer::S, "S3", gaussian_target::no_noise),
             (Layer::S, "S4", gaussian_target::variance),
+            (Layer::C, "C6", coordinate_ascent::gaussian),
             (Layer::O, "O1", gaussian_target::optima),
             (Layer::O, "O6", gaussian_target::one_step),
             (Layer::P, "P5", gaussian_target::tail),
@@ -68,7 +83,17 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
 
 /// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
 pub fn built_in(suite: &mut Suite<'_>) {
+    transforms::all(suite);
+    estimators::all(suite);
+    heywood::all(suite);
+    scalar_mixture::all(suite);
+    optimizers::all(suite);
+    tail_fit::all(suite);
     real::all(suite);
+    local::all(suite);
+    gradients::all(suite);
+    latent_classes::all(suite);
+    documents::all(suite);
     generation::all(suite);
     metamorphic::mixture::all(suite);
     metamorphic::ppca::all(suite);

@@ -118,11 +118,13 @@ impl KillMatrix {
 
     /// The matrix as text.
     pub fn table(&self) -> String {
-        let mut out = format!("{:44} {:58} {:>9}  {:8} red checks\n", "planted fault", "the check that names it", "diff/tol", "verdict");
+        let width = |text: fn(&Kill) -> &str| self.kills.iter().map(|k| text(k).chars().count()).max().unwrap_or(0).max(44);
+        let (a, b) = (width(|k| &k.what), width(|k| &k.named));
+        let mut out = format!("{:a$} {:b$} {:>9}  {:8} red checks\n", "planted fault", "the check that names it", "diff/tol", "verdict");
         for k in &self.kills {
             let red: Vec<String> = k.red.iter().map(|(id, n)| format!("{id} x{n}")).collect();
             let verdict = if k.killed { "killed" } else { "SURVIVED" };
-            let _ = writeln!(out, "{:44} {:58} {:>9.1e}  {verdict:8} {}", k.what, k.named, k.beyond, red.join(" "));
+            let _ = writeln!(out, "{:a$} {:b$} {:>9.1e}  {verdict:8} {}", k.what, k.named, k.beyond, red.join(" "));
         }
         let killed = self.kills.iter().filter(|k| k.killed).count();
         let _ =

@@ -2,6 +2,7 @@
 
 use super::Bijection;
 use crate::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
+use lvm_core::mutant::planted;
 use lvm_core::{ErrorKind, Result};
 
 /// log p(b(u)) + log |∂b/∂u|: the density of u when x = b(u) has density p. The model is written once, in x; the Jacobian and its gradient
@@ -83,7 +84,7 @@ impl<T, B: Bijection> Constrained<T, B> {
     fn point(&self, u: &[f64]) -> (Vec<f64>, f64) {
         let mut x = vec![0.0; self.bijection.constrained_dim()];
         let log_jacobian = self.bijection.constrain(u, &mut x);
-        (x, log_jacobian)
+        (x, if planted("jacobian_sign") { -log_jacobian } else { log_jacobian })
     }
 }
 
@@ -94,7 +95,8 @@ impl<T: LogDensity, B: Bijection> LogDensity for Constrained<T, B> {
 
     fn log_density(&self, u: &[f64]) -> Result<f64, TargetError> {
         let (x, log_jacobian) = self.point(u);
-        Ok(self.target.log_density(&x)? + log_jacobian)
+        let weight = if planted("jacobian_missing") { 0.0 } else { 1.0 };
+        Ok(self.target.log_density(&x)? + weight * log_jacobian)
     }
 }
 
@@ -130,7 +132,7 @@ impl<T: DataLogDensity, B: Bijection> DataLogDensity for Constrained<T, B> {
         let mut x_gradient = vec![0.0; x.len()];
         let value = self.target.log_likelihood_grad(rows, &x, &mut x_gradient)?;
         // the Jacobian belongs to the prior: once, however many batches there are
-        self.bijection.pull_back(u, &x, &x_gradient, 0.0, gradient);
+        self.bijection.pull_back(u, &x, &x_gradient, if planted("jacobian_in_each_batch") { 1.0 } else { 0.0 }, gradient);
         Ok(value)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Bijection, check_lengths, outside};
 use lvm_core::Result;
+use lvm_core::mutant::planted;
 use lvm_core::special::{log_sigmoid, sigmoid, softplus};
 
 /// How a real number becomes a positive one.
@@ -84,7 +85,10 @@ impl Bijection for Positive {
     fn pull_back(&self, u: &[f64], x: &[f64], x_gradient: &[f64], jacobian: f64, u_gradient: &mut [f64]) {
         let terms = u_gradient.iter_mut().zip(u).zip(x.iter().zip(x_gradient));
         match self.link {
-            Link::Exp => terms.for_each(|((out, _), (x, g))| *out = g * x + jacobian),
+            Link::Exp => {
+                let jacobian = if planted("jacobian_gradient_missing") { 0.0 } else { jacobian };
+                terms.for_each(|((out, _), (x, g))| *out = g * x + jacobian);
+            }
             Link::Softplus => terms.for_each(|((out, u), (_, g))| *out = g * sigmoid(*u) + jacobian * sigmoid(-u)),
         }
     }

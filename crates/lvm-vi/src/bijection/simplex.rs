@@ -1,6 +1,7 @@
 //! Probabilities that sum to 1.
 
 use super::{Bijection, check_lengths, log_sigmoid_slope, outside};
+use lvm_core::mutant::planted;
 use lvm_core::special::{log_sigmoid, sigmoid};
 use lvm_core::{Error, Result};
 
@@ -33,7 +34,7 @@ impl Simplex {
 
     /// The logit of the share that break i (from 0) takes of what is left.
     fn shifted(&self, i: usize, u: f64) -> f64 {
-        u - ((self.k - 1 - i) as f64).ln()
+        u - (if planted("simplex_reversed") { i + 1 } else { self.k - 1 - i } as f64).ln()
     }
 }
 

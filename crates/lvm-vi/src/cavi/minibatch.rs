@@ -1,5 +1,6 @@
 //! Minibatches without replacement in constant memory, and the steps taken with them.
 
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{Missing, RowSource};
 use lvm_core::{Error, ErrorKind, Result};
@@ -57,7 +58,7 @@ impl Minibatches {
 
     /// The rows of one batch, ascending; none beyond the epoch's end.
     pub fn rows(&self, epoch: u64, batch: usize) -> Vec<usize> {
-        let mut rng = stream(self.seed, Purpose::Minibatch, epoch);
+        let mut rng = stream(self.seed, Purpose::Minibatch, if planted("epochs_share_order") { 0 } else { epoch });
         let keys: [u64; ROUNDS] = std::array::from_fn(|_| rng.next_u64());
         let half_bits = (usize::BITS - (self.rows - 1).leading_zeros()).div_ceil(2).max(1);
         let start = batch.saturating_mul(self.batch).min(self.rows);

@@ -4,6 +4,7 @@ use super::psis::{Psis, psis};
 use crate::family::Family;
 use crate::target::LogDensity;
 use lvm_core::bound::Estimate;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
@@ -111,7 +112,8 @@ impl WeightedDraws {
             first += w;
             second += w * w;
         }
-        (self.len() as f64 * second / (first * first)).ln().max(0.0)
+        let order = if planted("chi_square_halved") { 0.5 } else { 1.0 };
+        (order * (self.len() as f64 * second / (first * first)).ln()).max(0.0)
     }
 
     /// The weights smoothed by [`psis`].
@@ -140,7 +142,7 @@ fn weigh<F: Family, T: LogDensity + ?Sized>(
             Ok(value) if !value.is_nan() => value - q.log_prob(z),
             Ok(_) => {
                 refused += 1;
-                f64::NEG_INFINITY
+                if planted("nan_weight_is_one") { 0.0 } else { f64::NEG_INFINITY }
             }
             Err(error) if error.is_recoverable() => {
                 refused += 1;

@@ -1,5 +1,6 @@
 //! Pareto-smoothed importance sampling: the tail of the weights p/q, fitted and smoothed.
 
+use lvm_core::mutant::planted;
 use lvm_core::{Error, ErrorKind, Result};
 
 /// Log weights after smoothing, with what the fit of their tail says.
@@ -54,14 +55,15 @@ pub fn psis(log_weights: &[f64]) -> Result<Psis> {
     if log_weights.is_empty() {
         return Err(ErrorKind::Empty.into());
     }
-    if let Some((i, w)) = log_weights.iter().enumerate().find(|(_, w)| w.is_nan() || **w == f64::INFINITY) {
+    let unusable = |w: f64| w.is_nan() && !planted("psis_nan_dropped") || w == f64::INFINITY;
+    if let Some((i, w)) = log_weights.iter().enumerate().find(|(_, w)| unusable(**w)) {
         return Err(Error::config("log_weights", format!("entry {i} is {w}; a log weight must be finite, or −∞ for a weight of zero")));
     }
     let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         return Err(Error::config("log_weights", "all weights are zero: the target has no mass where q draws"));
     }
-    let mut weights: Vec<f64> = log_weights.iter().map(|w| w - largest).collect();
+    let mut weights: Vec<f64> = log_weights.iter().filter(|w| !w.is_nan()).map(|w| w - largest).collect();
     let s = weights.len();
     let m = (0.2 * s as f64).min(3.0 * (s as f64).sqrt()).ceil() as usize;
     let smallest = weights.iter().copied().fold(f64::INFINITY, f64::min);
@@ -70,7 +72,9 @@ pub fn psis(log_weights: &[f64]) -> Result<Psis> {
         pareto_k = f64::NEG_INFINITY;
     } else if m >= 5 {
         let mut order: Vec<usize> = (0..s).collect();
-        order.sort_by(|&a, &b| weights[a].total_cmp(&weights[b]));
+        if !planted("psis_unsorted") {
+            order.sort_by(|&a, &b| weights[a].total_cmp(&weights[b]));
+        }
         // the largest weight below the tail, and never so small that its exponential is subnormal
         let cut = weights[order[s - m - 1]].max(f64::MIN_POSITIVE.ln()).exp();
         let tail = &order[s - m..];
@@ -84,7 +88,7 @@ pub fn psis(log_weights: &[f64]) -> Result<Psis> {
             }
         }
     }
-    let total = weights.iter().map(|w| w.exp()).sum::<f64>().ln();
+    let total = if planted("psis_unnormalised") { 0.0 } else { weights.iter().map(|w| w.exp()).sum::<f64>().ln() };
     weights.iter_mut().for_each(|w| *w -= total);
     let effective_draws = 1.0 / weights.iter().map(|w| (2.0 * w).exp()).sum::<f64>();
     Ok(Psis { log_weights: weights, pareto_k, tail_length: m, effective_draws })

@@ -8,6 +8,7 @@ use crate::bound::log_mean_exp;
 use crate::family::Family;
 use crate::target::LogDensityGrad;
 use lvm_core::Result;
+use lvm_core::mutant::planted;
 use rand::Rng;
 
 /// (1/S) Σ_s Σ_i w̃_i² (∂T/∂λ)ᵀ (∇_z log p(z_i) − ∇_z log q(z_i)),   w̃_i = w_i / Σ_j w_j,   w = p(z)/q(z), over S groups of k particles.
@@ -35,7 +36,7 @@ pub(super) fn estimate<F: Family, T: LogDensityGrad + ?Sized>(
             let normalised = (log_weight - bound).exp() / particles as f64;
             log_q_gradient.fill(0.0);
             q.add_log_prob_grad(&draw.z, &mut log_q_gradient);
-            let scale = normalised * normalised;
+            let scale = if planted("importance_not_squared") { normalised } else { normalised * normalised };
             draw.gradient.iter_mut().zip(&log_q_gradient).for_each(|(p, q)| *p = scale * (*p - q));
             q.add_pullback(&draw.noise, &draw.gradient, gradient);
         }

@@ -6,6 +6,7 @@ use super::draw::{Tally, check_dimension, check_positive, next_value};
 use super::{Control, Drawn, Memory, mean};
 use crate::family::Variational;
 use crate::target::LogDensity;
+use lvm_core::mutant::planted;
 use lvm_core::{Error, ErrorKind, Result};
 use rand::Rng;
 
@@ -39,7 +40,8 @@ pub fn score_function<V: Variational, T: LogDensity + ?Sized>(
     for _ in 0..draws {
         let mut z = vec![0.0; q.dim()];
         if let Some(log_joint) = next_value(q, target, rng, &mut z, &mut tally)? {
-            samples.push((log_joint - q.log_prob(&z), z));
+            let log_q = if planted("score_without_q") { 0.0 } else { q.log_prob(&z) };
+            samples.push((log_joint - log_q, z));
         }
     }
     tally.used = samples.len();
@@ -64,7 +66,8 @@ fn leave_one_out(values: &[f64], tally: &mut Tally) -> Result<Vec<f64>> {
     tally.weight()?;
     let s = values.len() as f64;
     let mean = values.iter().sum::<f64>() / s;
-    Ok(values.iter().map(|f| s / (s - 1.0) * (f - mean)).collect())
+    let others = if planted("baseline_of_its_own_draw") { 1.0 } else { s / (s - 1.0) };
+    Ok(values.iter().map(|f| others * (f - mean)).collect())
 }
 
 /// f_s − b_s, b_{s+1} = decay b_s + (1 − decay) f_s. The very first baseline is f at a draw of its own, which the gradient does not use.

@@ -7,6 +7,7 @@ use super::{Drawn, mean};
 use crate::family::Family;
 use crate::target::LogDensityGrad;
 use lvm_core::Result;
+use lvm_core::mutant::planted;
 use rand::Rng;
 
 /// (1/S) Σ_s (∂T/∂λ)ᵀ (∇_z log p(z_s) − ∇_z log q(z_s)): the term left out, −∇_λ log q(z_s; λ), has mean zero. Where q = p every draw
@@ -25,6 +26,10 @@ pub(super) fn estimate<F: Family, T: LogDensityGrad + ?Sized>(
             log_q_gradient.fill(0.0);
             q.add_log_prob_grad(&draw.z, &mut log_q_gradient);
             draw.gradient.iter_mut().zip(&log_q_gradient).for_each(|(p, q)| *p -= q);
+            if planted("landing_wrong_branch") {
+                draw.gradient.iter_mut().zip(&log_q_gradient).for_each(|(p, q)| *p += q);
+                q.add_score(&draw.z, -1.0, gradient);
+            }
             q.add_pullback(&draw.noise, &draw.gradient, gradient);
             sum += log_joint - q.log_prob(&draw.z);
             tally.used += 1;

@@ -1,6 +1,7 @@
 //! Gaussians of any covariance, by a Cholesky factor.
 
 use super::{Family, Gaussian, Variational, check_parameters, sample_by_transform, scales};
+use lvm_core::mutant::planted;
 use lvm_core::{ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand::Rng;
@@ -177,7 +178,8 @@ impl Variational for FullRank {
 
     fn entropy(&self) -> f64 {
         // H = Σ log L_ii + d/2 log 2πe
-        0.5 * (self.log_det() + self.d as f64 * (TAU.ln() + 1.0))
+        let nat = if planted("entropy_half_d") { 0.0 } else { 1.0 };
+        0.5 * (self.log_det() + self.d as f64 * (TAU.ln() + nat))
     }
 
     fn add_entropy_grad(&self, scale: f64, gradient: &mut [f64]) {
@@ -195,6 +197,9 @@ impl Family for FullRank {
         // z = μ + L ε
         for (i, (z, m)) in z.iter_mut().zip(&self.parameters).enumerate() {
             *z = m + dot(self.row(i), &noise[..=i]);
+            if planted("cholesky_transposed") {
+                *z = m + (i..self.d).map(|k| self.row(k)[i] * noise[k]).sum::<f64>();
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Gaussians of diagonal covariance.
 
 use super::{Family, Gaussian, Variational, check_parameters, sample_by_transform, scales};
+use lvm_core::mutant::planted;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2};
 use rand::Rng;
@@ -45,7 +46,8 @@ impl MeanField {
         if let Some((i, s)) = standard_deviations.iter().enumerate().find(|(_, s)| !(**s > 0.0 && s.is_finite())) {
             return Err(Error::config("standard_deviations", format!("entry {i} is {s}; it must be positive and finite")));
         }
-        let parameters = mean.iter().copied().chain(standard_deviations.iter().map(|s| s.ln())).collect();
+        let log = |s: &f64| if planted("sd_as_log_sd") { *s } else { s.ln() };
+        let parameters = mean.iter().copied().chain(standard_deviations.iter().map(log)).collect();
         Self::from_parameters(parameters)
     }
 
@@ -124,7 +126,7 @@ impl Family for MeanField {
     fn transform(&self, noise: &[f64], z: &mut [f64]) {
         // z = μ + σ ∘ ε
         for (((z, e), m), s) in z.iter_mut().zip(noise).zip(self.location()).zip(&self.scale) {
-            *z = m + s * e;
+            *z = m + if planted("sd_as_variance") { s.sqrt() } else { *s } * e;
         }
     }
 

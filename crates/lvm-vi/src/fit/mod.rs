@@ -12,6 +12,7 @@ use crate::optimizer::{Geometry, Optimizer};
 use crate::target::{DataLogDensity, LogDensityGrad};
 use lvm_core::bound::Estimate;
 use lvm_core::fit::{self, Algorithm, Fitted, Step, Watch};
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::{Error, Result};
 use minibatch::Minibatches;
@@ -187,7 +188,8 @@ impl<F: Geometry> Vi<F> {
         let mut best = fit::best_of(self.restarts, |restart| {
             let (vi, run_seed) = self.restarted(restart, seed)?;
             let mut fitted = fit::run_restart(&vi, source, stopping, run_seed, (restart, self.restarts), watch)?;
-            fitted.model.elbo = crate::bound::elbo(&fitted.model.q, source.whole(), self.elbo_draws, run_seed)?;
+            let judged = if planted("elbo_of_the_start") { &vi.start } else { &fitted.model.q };
+            fitted.model.elbo = crate::bound::elbo(judged, source.whole(), self.elbo_draws, run_seed)?;
             // the last entry belongs to the q returned, the average
             if let Some(last) = fitted.trace.last_mut() {
                 *last = fitted.model.elbo.mean;

@@ -1,5 +1,6 @@
 //! Adaptive moment estimation.
 
+use lvm_core::mutant::planted;
 use lvm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +61,11 @@ impl Adam {
     /// Replaces the gradient by the step.
     pub(super) fn direct(&self, state: &mut AdamState, gradient: &mut [f64]) {
         state.steps = state.steps.saturating_add(1);
-        let first_correction = 1.0 - self.beta1.powi(state.steps);
-        let second_correction = if state.held { 1.0 } else { 1.0 - self.beta2.powi(state.steps) };
+        let first_correction = if planted("adam_uncorrected") { 1.0 } else { 1.0 - self.beta1.powi(state.steps) };
+        let second_correction = if state.held || planted("adam_uncorrected") { 1.0 } else { 1.0 - self.beta2.powi(state.steps) };
         for ((g, m), v) in gradient.iter_mut().zip(&mut state.first).zip(&mut state.second) {
             *m = self.beta1 * *m + (1.0 - self.beta1) * *g;
-            if !state.held {
+            if !state.held || planted("adam_own_normaliser") {
                 *v = self.beta2 * *v + (1.0 - self.beta2) * *g * *g;
             }
             *g = self.step * (*m / first_correction) / ((*v / second_correction).sqrt() + self.epsilon);

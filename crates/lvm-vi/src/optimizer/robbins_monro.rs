@@ -1,5 +1,6 @@
 //! Stochastic gradient ascent.
 
+use lvm_core::mutant::planted;
 use lvm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ impl RobbinsMonro {
 
     /// a/(b + t)^κ.
     pub fn length(&self, t: u64) -> f64 {
+        let t = if planted("step_not_decayed") { 0 } else { t };
         self.step * (self.offset + t as f64).powf(-self.decay)
     }
 }

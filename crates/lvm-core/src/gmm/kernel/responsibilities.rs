@@ -1,6 +1,7 @@
 //! From squared distances to responsibilities.
 
 use super::tiles::TILE;
+use crate::mutant::planted;
 use crate::simd::{self, LANES};
 use pulp::{Simd, WithSimd};
 
@@ -43,9 +44,10 @@ impl WithSimd for Responsibilities<'_> {
                 sum[i] += column[i];
             }
         }
+        let normalise = !planted("gmm_unnormalised");
         for i in 0..TILE {
             self.log_p[i] = top[i] + simd::log::<S>(sum[i]);
-            sum[i] = 1.0 / sum[i];
+            sum[i] = if normalise { 1.0 / sum[i] } else { 1.0 };
         }
         for ((column, &threshold), counts) in columns.iter_mut().zip(self.threshold).zip(self.counts.chunks_exact_mut(LANES)) {
             for i in 0..TILE {

@@ -14,10 +14,10 @@ impl From<TargetError> for Problem {
     }
 }
 
-/// Points (P, d), log joints there (P) and gradients (P, d).
+/// Points (K, d), values (K) and gradients (K, d).
 type Points = (Array2<f64>, Array1<f64>, Array2<f64>);
 
-/// Points (K, d), values (K) and gradients (K, d) of a case.
+/// The points of a case.
 fn points(case: &Case) -> Result<Points, Problem> {
     let checks = case.get("log_joint_checks")?.list()?;
     let rows = |name: &str| -> Result<Array2<f64>, Problem> {

@@ -3,6 +3,7 @@
 use super::prior::{ComponentPrior, Scale};
 use lvm_core::dist::Gamma;
 use lvm_core::gmm::{QuadraticScores, ResponsibilitySums, SecondMoments, Whitener};
+use lvm_core::mutant::planted;
 use lvm_core::special::{HALF_LOG_2PI, digamma, multivariate_lgamma};
 use lvm_core::{Error, ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
@@ -129,7 +130,8 @@ impl GaussianWishart {
             // invariant: the sums are taken in the shape of the prior
             _ => unreachable!("second moments of another shape than the prior"),
         };
-        Self::new(beta, means, &sums.counts + prior.dof(), scale)
+        let extra = if planted("vb_wishart_df") { 1.0 } else { 0.0 };
+        Self::new(beta, means, &sums.counts + (prior.dof() + extra), scale)
     }
 
     /// η ← (1 − ρ) η + ρ η̂ in natural parameters (β, β m, W⁻¹ + β m mᵀ, ν), with the squares put together so that they do not cancel:
@@ -242,9 +244,8 @@ impl GaussianWishart {
                 // −log B = νD/2 log 2 + log Γ_D(ν/2) − ν/2 log det W⁻¹
                 let log_normaliser = |nu: f64, log_det: f64| 0.5 * nu * (d as f64 * LN_2 - log_det) + multivariate_lgamma(d, 0.5 * nu);
                 let traced = trace(a.index_axis(Axis(0), k), s0.view());
-                Ok(log_normaliser(nu0, prior.log_det()) - log_normaliser(nu, self.log_det[k])
-                    + 0.5 * (nu - nu0) * expected_log_det
-                    + 0.5 * nu * (traced - d as f64))
+                let of_prior = if planted("vb_without_constants") { 0.0 } else { log_normaliser(nu0, prior.log_det()) };
+                Ok(of_prior - log_normaliser(nu, self.log_det[k]) + 0.5 * (nu - nu0) * expected_log_det + 0.5 * nu * (traced - d as f64))
             }
             (_, SecondMoments::Diagonal(s), Scale::Diagonal(s0)) => {
                 s.row(k).iter().zip(s0).map(|(s, s0)| Ok(Gamma::new(0.5 * nu, 0.5 * s)?.kl(&Gamma::new(0.5 * nu0, 0.5 * s0)?))).sum()

@@ -1,6 +1,7 @@
 //! Mixture weights: a Dirichlet distribution, or the sticks of a truncated Dirichlet process.
 
 use lvm_core::dist::{Beta, Dirichlet};
+use lvm_core::mutant::planted;
 use lvm_core::special::{digamma, lbeta};
 use lvm_core::{Error, Result};
 use ndarray::Array1;
@@ -64,7 +65,7 @@ impl WeightPrior {
                 let mut rest = counts[sticks];
                 let mut b = Array1::zeros(sticks);
                 for k in (0..sticks).rev() {
-                    b[k] = concentration + rest;
+                    b[k] = concentration + if planted("sticks_reversed") { counts.sum() - rest - counts[k] } else { rest };
                     rest += counts[k];
                 }
                 WeightFactor::Sticks { a: counts.iter().take(sticks).map(|n| 1.0 + n).collect(), b }
