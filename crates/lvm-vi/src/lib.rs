@@ -25,6 +25,8 @@ pub mod local;
 pub mod models;
 #[cfg(feature = "nuts")]
 pub mod simulate;
+pub mod fit;
+pub mod optimizer;
 pub mod target;
 
 #[cfg(doctest)]

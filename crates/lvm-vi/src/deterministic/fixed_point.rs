@@ -1,7 +1,7 @@
 //! The exact optimum over Gaussians where the expectations of log p are known.
 
 use crate::expectation::{Covariance, Expectation, GaussianExpectation};
-use crate::family::MeanField;
+use crate::family::{FullRank, MeanField};
 use lvm_core::fit::{self, Algorithm, Fitted, Step, Stopping, Watch};
 use lvm_core::{Error, ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
@@ -108,6 +108,14 @@ impl GaussianOptimum {
     /// If a standard deviation has underflowed.
     pub fn mean_field(&self) -> Result<MeanField> {
         MeanField::new(&self.mean.to_vec(), &self.standard_deviations().to_vec())
+    }
+
+    /// The Gaussian of these means and this covariance.
+    ///
+    /// # Errors
+    /// If the covariance is not positive definite to rounding.
+    pub fn full_rank(&self) -> Result<FullRank> {
+        FullRank::new(&self.mean.to_vec(), self.covariance.view())
     }
 }
 

@@ -18,3 +18,4 @@ mod refusals;
 mod regression_models;
 mod targets;
 mod variational_em;
+mod stochastic;

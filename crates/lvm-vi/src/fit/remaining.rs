@@ -1,0 +1,81 @@
+//! The error that the optimiser has left.
+
+use super::Vi;
+use crate::estimator::Memory;
+use crate::optimizer::Geometry;
+use crate::target::LogDensityGrad;
+use lvm_core::random::{Purpose, stream};
+use lvm_core::{ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+/// Half-widths of 95 % intervals around q for what the best member of the family has: the displacement by the step size, seen in the
+/// difference of two stages, plus the Monte Carlo error of both averages. Infinite where fewer than two stages were completed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemainingError {
+    /// Of the means, in units of q's standard deviations (d).
+    pub mean: Vec<f64>,
+    /// Of the logarithms of the standard deviations (d).
+    pub log_sd: Vec<f64>,
+}
+
+impl RemainingError {
+    pub(super) fn unknown(d: usize) -> Self {
+        RemainingError { mean: vec![f64::INFINITY; d], log_sd: vec![f64::INFINITY; d] }
+    }
+
+    /// The largest of all.
+    pub fn largest(&self) -> f64 {
+        self.mean.iter().chain(&self.log_sd).fold(0.0, |m, e| if e.is_nan() { f64::INFINITY } else { m.max(*e) })
+    }
+}
+
+/// Blocks of fresh draws for the gradient at the end; their spread is its standard error.
+pub(super) const BLOCKS: usize = 20;
+/// Standard errors the displacement may be beyond the tolerance.
+const CLEARANCE: f64 = 3.0;
+/// Times the draws are doubled until the standard error is below the tolerance.
+const DOUBLINGS: u32 = 5;
+
+/// Whether fresh draws contradict that q is within the tolerance of the optimum: one natural step of length one from there goes to the
+/// optimum of a Gaussian target, so its effect on means and standard deviations estimates what is left. Without enough power to tell,
+/// the answer is yes.
+pub(super) fn contradicts<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, seed: u64) -> Result<bool> {
+    let tolerance = vi.stopping.tolerance;
+    for doubling in 0..=DOUBLINGS {
+        let draws = (vi.stopping.check_draws << doubling) / BLOCKS;
+        let mut blocks = Vec::with_capacity(BLOCKS);
+        for block in 0..BLOCKS {
+            let mut rng = stream(seed, Purpose::Diagnosis, ((doubling as u64) << 32) + block as u64);
+            let mut gradient = vec![0.0; q.parameters().len()];
+            match vi.gradient.estimate(q, target, draws, &mut Memory::default(), &mut rng, &mut gradient) {
+                Ok(_) => blocks.push(displacement(q, gradient)?),
+                Err(e) if matches!(e.kind(), ErrorKind::NoUsableDraw { .. }) => return Ok(true),
+                Err(e) => return Err(e),
+            }
+        }
+        let (mut far, mut vague) = (false, false);
+        for j in 0..2 * q.dim() {
+            let mean = blocks.iter().map(|b| b[j]).sum::<f64>() / BLOCKS as f64;
+            let variance = blocks.iter().map(|b| (b[j] - mean).powi(2)).sum::<f64>() / (BLOCKS - 1) as f64;
+            let std_err = (variance / BLOCKS as f64).sqrt();
+            far |= !(mean.abs() <= tolerance + CLEARANCE * std_err);
+            vague |= !(std_err <= tolerance);
+        }
+        if far || !vague {
+            return Ok(far);
+        }
+    }
+    Ok(true)
+}
+
+/// What the natural step of length one along `gradient` does to means, in standard deviations, and to logarithms of standard deviations.
+fn displacement<F: Geometry>(q: &F, mut gradient: Vec<f64>) -> Result<Vec<f64>> {
+    q.precondition(&mut gradient);
+    let largest = gradient.iter().fold(1.0_f64, |m, g| m.max(g.abs()));
+    // a difference over so short a step is the derivative to 1e-4
+    let h = 1e-4 / largest;
+    let moved: Vec<f64> = q.parameters().iter().zip(&gradient).map(|(p, g)| p + h * g).collect();
+    let (before, after) = (q.standard_deviations(), q.with_parameters(&moved)?.standard_deviations());
+    let means = gradient.iter().zip(&before).map(|(g, s)| g / s);
+    Ok(means.chain(before.iter().zip(&after).map(|(b, a)| (a / b).ln() / h)).collect())
+}

@@ -1,0 +1,136 @@
+//! The natural gradient: the Fisher information of q as the metric of its parameters.
+//!
+//! ```text
+//! KL(q_{λ+Δ} ‖ q_λ) = ½ Δᵀ F(λ) Δ + O(Δ³),   natural gradient = F⁻¹ ∇ELBO      Amari 1998
+//! ```
+//!
+//! In the parameters used here (logarithms of scales, Cholesky factors: a square-root form) every step keeps the covariance positive
+//! definite, whatever its length.
+
+use crate::family::{Family, FullRank, LowRank, MeanField, Variational};
+
+/// A family that knows the units of its parameters, the first d of which are the means.
+pub trait Geometry: Family {
+    /// g ← F⁻¹ g, exactly or by a positive definite stand-in (its documentation says which), for a gradient g (parameters).
+    fn precondition(&self, gradient: &mut [f64]);
+}
+
+impl Geometry for MeanField {
+    /// Exact: F = diag(1/σ², 2).
+    fn precondition(&self, gradient: &mut [f64]) {
+        let d = self.dim();
+        let (location, log_scale) = gradient.split_at_mut(d);
+        for ((gm, gs), l) in location.iter_mut().zip(log_scale).zip(&self.parameters()[d..]) {
+            *gm *= (2.0 * l).exp();
+            *gs *= 0.5;
+        }
+    }
+}
+
+impl Geometry for FullRank {
+    /// Exact: with Δμ = L a and ΔL = L A, A lower triangular, KL = ½ ‖a‖² + ½ Σ_{i>j} A_ij² + Σ_i A_ii² (Tan 2021), so
+    /// a = Lᵀ g_μ, A = tril(Lᵀ G) with half its diagonal, for G = ∂/∂L.
+    fn precondition(&self, gradient: &mut [f64]) {
+        let (d, parameters) = (self.dim(), self.parameters());
+        let triangle = &parameters[d..];
+        let start = |i: usize| i * (i + 1) / 2;
+        let l = |i: usize, j: usize| if i == j { triangle[start(i) + i].exp() } else { triangle[start(i) + j] };
+        let (location, g) = gradient.split_at_mut(d);
+        // g_μ ← L (Lᵀ g_μ): Lᵀ from above, L from below, in place
+        for i in 0..d {
+            location[i] = (i..d).map(|k| l(k, i) * location[k]).sum();
+        }
+        for i in (0..d).rev() {
+            location[i] = (0..=i).map(|k| l(i, k) * location[k]).sum();
+        }
+        // ∂/∂L_ii from ∂/∂ log L_ii
+        (0..d).for_each(|i| g[start(i) + i] /= l(i, i));
+        // G ← A = Φ(tril(Lᵀ G)): row i needs rows k ≥ i of G only
+        for i in 0..d {
+            let (head, below) = g.split_at_mut(start(i + 1));
+            let row = &mut head[start(i)..];
+            row.iter_mut().for_each(|v| *v *= l(i, i));
+            for k in i + 1..d {
+                let from = start(k) - start(i + 1);
+                let factor = l(k, i);
+                row.iter_mut().zip(&below[from..from + i + 1]).for_each(|(v, g)| *v += factor * g);
+            }
+            row[i] *= 0.5;
+        }
+        // A ← L A, row i from rows k ≤ i of A; on the diagonal Δ log L_ii = A_ii
+        for i in (0..d).rev() {
+            let (above, row) = g.split_at_mut(start(i));
+            let diagonal = row[i];
+            row[..i].iter_mut().for_each(|v| *v *= l(i, i));
+            for k in 0..i {
+                let factor = l(i, k);
+                row[..=k].iter_mut().zip(&above[start(k)..start(k + 1)]).for_each(|(v, a)| *v += factor * a);
+            }
+            row[i] = diagonal;
+        }
+    }
+}
+
+impl Geometry for LowRank {
+    /// Exact for μ: Σ g. For log δ and F the bounds F ≤ 2 and F ≤ 2 Σ⁻¹ ⊗ I of the Fisher information stand in: g/2 and ½ Σ g.
+    fn precondition(&self, gradient: &mut [f64]) {
+        let (d, parameters) = (self.dim(), self.parameters());
+        let r = parameters.len() / d - 2;
+        let (log_scale, factor) = parameters[d..].split_at(d);
+        let (location, rest) = gradient.split_at_mut(d);
+        let (scale_gradient, factor_gradient) = rest.split_at_mut(d);
+        let mut inner = vec![0.0; r];
+        // (diag δ² + F Fᵀ) g, for g with a stride
+        let mut times_covariance = |g: &mut [f64], offset: usize, stride: usize, share: f64| {
+            inner.fill(0.0);
+            for i in 0..d {
+                inner.iter_mut().zip(&factor[i * r..(i + 1) * r]).for_each(|(t, f)| *t += f * g[offset + i * stride]);
+            }
+            for i in 0..d {
+                let low: f64 = inner.iter().zip(&factor[i * r..(i + 1) * r]).map(|(t, f)| t * f).sum();
+                g[offset + i * stride] = share * ((2.0 * log_scale[i]).exp() * g[offset + i * stride] + low);
+            }
+        };
+        times_covariance(location, 0, 1, 1.0);
+        (0..r).for_each(|k| times_covariance(factor_gradient, k, r, 0.5));
+        scale_gradient.iter_mut().for_each(|g| *g *= 0.5);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::kl;
+    use ndarray::array;
+
+    /// KL(q_{λ + hΔ} ‖ q_λ) / h² → ½ Δᵀ F Δ = ½ gᵀ F⁻¹ g for Δ = F⁻¹ g.
+    fn check<F: Geometry + crate::family::Gaussian>(q: &F, exact: bool) {
+        let n = q.parameters().len();
+        for seed in 0..5 {
+            let g: Vec<f64> = (0..n).map(|i| ((i * 7 + seed * 13) as f64).sin()).collect();
+            let mut natural = g.clone();
+            q.precondition(&mut natural);
+            let inner: f64 = g.iter().zip(&natural).map(|(a, b)| a * b).sum();
+            let h = 1e-4;
+            let moved = |h: f64| {
+                let p: Vec<f64> = q.parameters().iter().zip(&natural).map(|(p, d)| p + h * d).collect();
+                kl(&q.with_parameters(&p).unwrap(), q).unwrap()
+            };
+            // symmetric in h: the cubic term is gone
+            let curvature = (moved(h) + moved(-h)) / (2.0 * h * h);
+            if exact {
+                assert!((2.0 * curvature / inner - 1.0).abs() < 1e-4, "{curvature} {inner}");
+            } else {
+                assert!(inner > 0.0 && 2.0 * curvature <= inner * 4.0, "{curvature} {inner}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_have_the_length_of_the_divergence() {
+        check(&MeanField::new(&[1.0, -2.0], &[0.1, 3.0]).unwrap(), true);
+        check(&FullRank::new(&[1.0, 0.0, 2.0], array![[4.0, 1.0, -0.5], [1.0, 2.0, 0.3], [-0.5, 0.3, 0.5]].view()).unwrap(), true);
+        let low = LowRank::new(&[0.0, 1.0, 2.0], &[0.5, 1.0, 0.2], array![[1.0], [0.5], [-1.0]].view()).unwrap();
+        check(&low, false);
+    }
+}

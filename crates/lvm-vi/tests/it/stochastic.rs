@@ -1,0 +1,211 @@
+//! The stochastic fit against known optima.
+
+use crate::reference::{Case, vector};
+use lvm_core::fit::Status;
+use lvm_vi::deterministic::{FixedPoint, GaussianOptimum, Shape};
+use lvm_vi::expectation::{Affine, LogJoint};
+use lvm_vi::family::{Family, FullRank, MeanField, Variational};
+use lvm_vi::fit::{Optimum, State, Stopping, Vi};
+use lvm_vi::optimizer::{Geometry, Optimizer};
+use lvm_vi::target::{DataLogDensity, LogDensity, LogDensityGrad, TargetError};
+
+/// The largest |m − m*|/s* and |log s/s*|.
+fn distance<F: Family>(q: &F, mean: &[f64], sd: &[f64]) -> f64 {
+    let means = q.mean().iter().zip(mean).zip(sd).map(|((m, e), s)| (m - e).abs() / s).fold(0.0, f64::max);
+    q.standard_deviations().iter().zip(sd).map(|(s, e)| (s / e).ln().abs()).fold(means, f64::max)
+}
+
+fn optimum(target: &LogJoint, shape: Shape) -> GaussianOptimum {
+    FixedPoint { shape, ..FixedPoint::default() }.fit(target).unwrap().model
+}
+
+/// Whether every statistic is within its reported error; how many are not.
+fn uncovered<F: Family>(fitted: &Optimum<F>, exact: &GaussianOptimum) -> usize {
+    let sd = exact.standard_deviations();
+    let (mean, sds) = (fitted.q.mean(), fitted.q.standard_deviations());
+    let means = (0..sd.len()).filter(|&i| (mean[i] - exact.mean[i]).abs() / sds[i] > fitted.error.mean[i]).count();
+    means + (0..sd.len()).filter(|&i| (sds[i] / sd[i]).ln().abs() > fitted.error.log_sd[i]).count()
+}
+
+/// Checks one fit against the optimum; how many statistics lie outside their reported interval.
+fn check<F: Geometry>(id: &str, start: F, target: &LogJoint, exact: &GaussianOptimum) -> usize {
+    let fitted = Vi::new(start).fit(target, 1).unwrap();
+    assert_eq!(fitted.status, Status::Converged, "{id}");
+    let far = distance(&fitted.model.q, exact.mean.as_slice().unwrap(), exact.standard_deviations().as_slice().unwrap());
+    // the tolerance is 0.05, a 95 % statement about the largest of up to 20 statistics
+    assert!(far < 0.075, "{id}: {far}");
+    let elbo = fitted.model.elbo;
+    // 5 standard errors: 6e-7; a q within the tolerance loses less than 0.05 nats
+    assert!((elbo.mean - exact.elbo).abs() < 5.0 * elbo.std_err + 0.05, "{id}: {elbo:?} {}", exact.elbo);
+    uncovered(&fitted.model, exact)
+}
+
+#[test]
+fn default_fits_reach_the_optima_and_report_their_error() {
+    let (mut outside, mut statistics) = (0, 0);
+    for id in ["kidiq_momhsiq", "eight_schools_noncentered", "glm_poisson"] {
+        let (_, target) = Case::log_joint(id);
+        let d = target.dim();
+        outside += check(id, MeanField::standard(d).unwrap(), &target, &optimum(&target, Shape::Diagonal));
+        statistics += 2 * d;
+        if d <= 10 {
+            outside += check(id, FullRank::standard(d).unwrap(), &target, &optimum(&target, Shape::Full));
+            statistics += 2 * d;
+        }
+    }
+    // nominal 5 %, of 72 dependent statistics; P(Binomial(72, 0.05) > 9) = 4e-3, and the intervals are wider than nominal
+    assert!(outside <= 9, "{outside} of {statistics}");
+}
+
+#[test]
+fn every_optimizer_reaches_the_optimum() {
+    let (_, target) = Case::log_joint("eight_schools_noncentered");
+    let exact = optimum(&target, Shape::Diagonal);
+    let optimizers = [
+        Optimizer::natural_gradient(),
+        Optimizer::robbins_monro(1.0, 10.0, 0.6),
+        Optimizer::adam(0.02),
+        Optimizer::distance_over_gradients(),
+    ];
+    for optimizer in optimizers {
+        let fitted = Vi { optimizer, ..Vi::new(MeanField::standard(10).unwrap()) }.fit(&target, 5).unwrap();
+        let far = distance(&fitted.model.q, exact.mean.as_slice().unwrap(), exact.standard_deviations().as_slice().unwrap());
+        assert_eq!(fitted.status, Status::Converged, "{:?}", optimizer.rule);
+        assert!(far < 0.075, "{far}");
+    }
+}
+
+#[test]
+fn bad_starts_end_at_the_optimum_or_say_so() {
+    for id in ["kidiq_momhsiq", "eight_schools_noncentered", "glm_poisson"] {
+        let (_, target) = Case::log_joint(id);
+        let (d, exact) = (target.dim(), optimum(&target, Shape::Diagonal));
+        for (k, scale) in [1e-2, 1e2].into_iter().enumerate() {
+            for sign in [-5.0, 5.0] {
+                let mean: Vec<f64> = (0..d).map(|i| if (i + k) % 2 == 0 { sign } else { -sign }).collect();
+                let vi = Vi {
+                    stopping: Stopping { max_iterations: 100_000, ..Stopping::default() },
+                    ..Vi::new(MeanField::new(&mean, &vec![scale; d]).unwrap())
+                };
+                match vi.fit(&target, k as u64) {
+                    Ok(fitted) if fitted.status == Status::Converged => {
+                        let far =
+                            distance(&fitted.model.q, exact.mean.as_slice().unwrap(), exact.standard_deviations().as_slice().unwrap());
+                        assert!(far < 0.1, "silent failure of {id} from {scale} {sign}: {far}");
+                    }
+                    // said so: not converged, or no draw from the start has a density
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Runs `steps` steps.
+fn advance<F: Geometry, T: LogDensityGrad>(vi: &Vi<F>, state: &mut State, target: &T, steps: usize) {
+    (0..steps).for_each(|_| drop(vi.step(state, target).unwrap()));
+}
+
+#[test]
+fn a_resumed_run_is_the_same_bit_for_bit() {
+    let (_, target) = Case::log_joint("eight_schools_noncentered");
+    for optimizer in [Optimizer::natural_gradient(), Optimizer::adam(0.02), Optimizer::distance_over_gradients()] {
+        let vi = Vi { optimizer, ..Vi::new(FullRank::standard(10).unwrap()) };
+        let mut whole = vi.init(&target, 3).unwrap();
+        advance(&vi, &mut whole, &target, 100);
+        let mut half = vi.init(&target, 3).unwrap();
+        advance(&vi, &mut half, &target, 50);
+        let mut resumed: State = serde_json::from_str(&serde_json::to_string(&half).unwrap()).unwrap();
+        advance(&vi, &mut resumed, &target, 50);
+        assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
+    }
+}
+
+/// z ~ N(0, 1), x_n ~ N(z, 1).
+struct Location(Vec<f64>);
+
+impl DataLogDensity for Location {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn n_data(&self) -> usize {
+        self.0.len()
+    }
+    fn log_prior_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        gradient[0] = -z[0];
+        Ok(-0.5 * z[0] * z[0])
+    }
+    fn log_likelihood_grad(&self, rows: &[usize], z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        gradient[0] = rows.iter().map(|&n| self.0[n] - z[0]).sum();
+        Ok(rows.iter().map(|&n| -0.5 * (self.0[n] - z[0]).powi(2)).sum())
+    }
+}
+
+#[test]
+fn minibatches_reach_the_posterior_of_all_the_data() {
+    let target = Location((0..25).map(|n| (n as f64 * 0.37).sin() + 1.0).collect());
+    let posterior_mean = target.0.iter().sum::<f64>() / 26.0;
+    // 25 = 3 · 7 + 4: the last batch is short
+    for batch in [1, 7, 25] {
+        let fitted = Vi::new(MeanField::standard(1).unwrap()).fit_minibatch(&target, batch, 1).unwrap();
+        assert_eq!(fitted.status, Status::Converged, "{batch}");
+        let far = distance(&fitted.model.q, &[posterior_mean], &[1.0 / 26_f64.sqrt()]);
+        assert!(far < 0.075, "{batch}: {far}");
+    }
+    let vi = Vi::new(MeanField::standard(1).unwrap());
+    assert!(vi.fit_minibatch(&target, 0, 1).unwrap_err().to_string().contains("at least one"));
+    assert!(vi.fit_minibatch(&target, 26, 1).unwrap_err().to_string().contains("at most 25"));
+    assert!(vi.fit_minibatch(&Location(Vec::new()), 1, 1).is_err());
+}
+
+/// No density anywhere, or NaN on the left half.
+struct Broken {
+    everywhere: bool,
+}
+
+impl LogDensity for Broken {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+        self.log_density_grad(z, &mut [0.0])
+    }
+}
+
+impl LogDensityGrad for Broken {
+    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let bad = self.everywhere || z[0] < 0.0;
+        gradient[0] = if bad { f64::NAN } else { 10.0 - z[0] };
+        Ok(-0.5 * (z[0] - 10.0).powi(2))
+    }
+}
+
+#[test]
+fn draws_without_a_density_are_counted_and_never_end_in_a_number() {
+    let vi = Vi::new(MeanField::standard(1).unwrap());
+    assert!(vi.fit(&Broken { everywhere: true }, 1).is_err());
+    let fitted = vi.fit(&Broken { everywhere: false }, 1).unwrap();
+    assert!(fitted.model.skipped_draws > 0);
+    assert!(distance(&fitted.model.q, &[10.0], &[1.0]) < 0.075);
+}
+
+#[test]
+fn without_tolerance_exactly_the_iterations_asked_for_are_done() {
+    let mut target = LogJoint::new(1).unwrap();
+    target.normal(Affine::variable(0), 0.0).unwrap();
+    let stopping = Stopping { max_iterations: 700, tolerance: 0.0, ..Stopping::default() };
+    let fitted = Vi { stopping, restarts: 2, ..Vi::new(MeanField::standard(1).unwrap()) }.fit(&target, 1).unwrap();
+    assert_eq!((fitted.status, fitted.iterations(), fitted.restarts.len()), (Status::MaxIterations, 700, 2));
+    assert_eq!(fitted.objective(), fitted.model.elbo.mean);
+    assert!(fitted.model.error.largest().is_infinite());
+}
+
+#[test]
+fn a_run_depends_on_its_seed_alone() {
+    let (case, target) = Case::log_joint("kidiq_momhsiq");
+    let start = MeanField::new(&vector(&case.json["vi_optimum"]["meanfield"]["mean"]).to_vec(), &[1.0, 1.0, 0.01, 0.03]).unwrap();
+    let vi = Vi { stopping: Stopping { max_iterations: 500, ..Stopping::default() }, ..Vi::new(start) };
+    let runs: Vec<Vec<f64>> = [1, 1, 2].into_iter().map(|s| vi.fit(&target, s).unwrap().model.q.parameters().to_vec()).collect();
+    assert_eq!(runs[0], runs[1]);
+    assert_ne!(runs[0], runs[2]);
+}
