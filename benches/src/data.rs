@@ -3,9 +3,11 @@
 use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture};
 use lvm_core::linalg;
 use lvm_core::random::{Purpose, stream};
+use lvm_vi::cavi::documents::Documents;
+use lvm_vi::expectation::{Affine, LogJoint};
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::RngExt;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Gamma, StandardNormal};
 
 /// How the rows of a table lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,4 +91,71 @@ pub fn low_rank(n: usize, d: usize, rank: usize) -> Array2<f64> {
         linalg::add_matmul(1.0, z, loadings.view(), x.view_mut());
     }
     x
+}
+
+/// N rows of D columns of correlated standard normals with outcomes 0 and 1 of a logistic regression.
+pub fn regression_table(n: usize, d: usize) -> (Array2<f64>, Array1<f64>) {
+    let mut rng = stream(10, Purpose::Sample, (n * d) as u64);
+    let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+    let mut x = Array2::from_shape_simple_fn((n, d), &mut normal);
+    for mut row in x.rows_mut() {
+        // neighbouring columns are correlated by 1/2
+        (1..d).for_each(|j| row[j] = 0.5 * row[j - 1] + 0.75_f64.sqrt() * row[j]);
+    }
+    let coefficients = Array1::from_shape_simple_fn(d, || 0.3 * normal());
+    let logits = x.dot(&coefficients);
+    let y = logits.mapv(|eta| if rng.random::<f64>() < 1.0 / (1.0 + (-eta).exp()) { 1.0 } else { 0.0 });
+    (x, y)
+}
+
+/// The log joint of a Bayesian logistic regression in the form whose expectations under Gaussians are known; coefficients have the prior
+/// N(0, prior_sd²).
+///
+/// # Errors
+/// If a number is not finite.
+pub fn bernoulli_log_joint(x: &Array2<f64>, y: &Array1<f64>, prior_sd: f64) -> lvm_core::Result<LogJoint> {
+    let mut p = LogJoint::new(x.ncols())?;
+    p.binomial(x.rows().into_iter().zip(y).map(|(row, y)| (*y, 1.0, Affine::predictor(0, row))))?;
+    for j in 0..x.ncols() {
+        p.normal(Affine::variable(j), Affine::constant(prior_sd.ln()))?;
+    }
+    Ok(p)
+}
+
+/// M documents of about `length` words over V words, drawn from an LDA of K topics: shares of topics from Dirichlet(5/K), a topic's words
+/// from a Dirichlet whose mean falls with the rank of the word, as frequencies of words do.
+pub fn documents(m: usize, v: usize, k: usize, length: usize) -> Documents {
+    let mut rng = stream(11, Purpose::Sample, (m * v + k) as u64);
+    // invariant: shapes are positive
+    let gamma = |shape: f64| Gamma::new(shape, 1.0).expect("a positive shape");
+    let frequency = |w: usize| 0.1 * v as f64 / ((w + 10) as f64 * ((v + 10) as f64 / 10.0).ln());
+    let cumulative = |weights: Vec<f64>| -> Vec<f64> {
+        let total: f64 = weights.iter().sum();
+        let mut sum = 0.0;
+        let add = |w: &f64| {
+            sum += w / total;
+            sum
+        };
+        weights.iter().map(add).collect()
+    };
+    let topics: Vec<Vec<f64>> =
+        (0..k).map(|_| cumulative((0..v).map(|w| gamma(frequency(w)).sample(&mut rng)).collect())).collect();
+    let shares = gamma(5.0 / k as f64);
+    let rows: Vec<Vec<(usize, f64)>> = (0..m)
+        .map(|_| {
+            let theta = cumulative((0..k).map(|_| shares.sample(&mut rng) + 1e-12).collect());
+            let words = length / 2 + (rng.random::<f64>() * length as f64) as usize;
+            let mut draw = |p: &[f64]| -> usize {
+                let u: f64 = rng.random();
+                p.partition_point(|c| *c <= u).min(p.len() - 1)
+            };
+            let mut word = || {
+                let topic = draw(&theta);
+                (draw(&topics[topic]), 1.0)
+            };
+            (0..words.max(1)).map(|_| word()).collect()
+        })
+        .collect();
+    // invariant: words are below V and every document has one
+    Documents::from_rows(v, rows).expect("documents")
 }

@@ -1,6 +1,6 @@
 //! Arrays of f64 as .npy files, version 1.0, the form in which other programs read them.
 
-use ndarray::{ArrayBase, Data, Dimension};
+use ndarray::{ArrayBase, ArrayD, Data, Dimension};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -23,4 +23,23 @@ pub fn write<S: Data<Elem = f64>, I: Dimension>(path: &Path, x: &ArrayBase<S, I>
         file.write_all(&v.to_le_bytes())?;
     }
     file.flush()
+}
+
+/// Reads an array of f64 in row-major order, version 1.0.
+///
+/// # Errors
+/// If the file can't be read or is something else.
+pub fn read(path: &Path) -> io::Result<ArrayD<f64>> {
+    let bytes = std::fs::read(path)?;
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
+    let length = bytes.get(8..10).ok_or_else(|| wrong("too short"))?;
+    let data = 10 + usize::from(u16::from_le_bytes([length[0], length[1]]));
+    let header = String::from_utf8_lossy(bytes.get(10..data).ok_or_else(|| wrong("the header is cut short"))?);
+    if !bytes.starts_with(b"\x93NUMPY\x01") || !header.contains("'<f8'") || !header.contains("'fortran_order': False") {
+        return Err(wrong("not an array of f64 in row-major order"));
+    }
+    let shape = header.split(['(', ')']).nth(1).ok_or_else(|| wrong("no shape"))?;
+    let shape: Vec<usize> = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    let values: Vec<f64> = bytes[data..].as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+    ArrayD::from_shape_vec(shape, values).map_err(|e| wrong(&e.to_string()))
 }

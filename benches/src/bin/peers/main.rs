@@ -1,9 +1,12 @@
 //! Ours against other programs on the same data, starts and iteration counts, in one session, taking turns.
 //!
-//! `peers --python PATH [--only TEXT] [--rounds R] [--iterations I]` prints tables in Markdown, with the rows whose name holds TEXT.
+//! `peers --python PATH [--only TEXT] [--rounds R] [--iterations I] [--documents FILE]` prints tables in Markdown, with the rows whose name
+//! holds TEXT. FILE has the documents for LDA, a line each: `LABEL WORD:COUNT WORD:COUNT …`, words counted from 1; without it they are drawn.
 
+mod conjugate;
 mod linear;
 mod mixture;
+mod stochastic;
 
 use lvm_core::linalg;
 use ndarray::{Array2, Axis};
@@ -21,11 +24,12 @@ struct Settings {
     only: String,
     rounds: usize,
     iterations: usize,
+    documents: Option<PathBuf>,
 }
 
 impl Settings {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut settings = Settings { python: "python3".into(), only: String::new(), rounds: 3, iterations: 8 };
+        let mut settings = Settings { python: "python3".into(), only: String::new(), rounds: 3, iterations: 8, documents: None };
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
@@ -33,7 +37,8 @@ impl Settings {
                 "--only" => settings.only = value,
                 "--rounds" => settings.rounds = value.parse()?,
                 "--iterations" => settings.iterations = value.parse()?,
-                _ => return Err(format!("{name} is unknown; there are --python, --only, --rounds, --iterations").into()),
+                "--documents" => settings.documents = Some(value.into()),
+                _ => return Err(format!("{name} is unknown; there are --python, --only, --rounds, --iterations, --documents").into()),
             }
         }
         Ok(settings)
@@ -122,5 +127,7 @@ fn main() -> Result<()> {
     let speed = speed();
     writeln!(out, "Product of two matrices, all cores: {:.0} GFLOP/s.\n", speed / 1e9)?;
     mixture::compare(&settings, speed, &mut out)?;
-    linear::compare(&settings, &mut out)
+    linear::compare(&settings, &mut out)?;
+    stochastic::compare(&settings, &mut out)?;
+    conjugate::compare(&settings, &mut out)
 }

@@ -22,7 +22,7 @@ pub use quadratic::ExponentialQuadratic;
 pub use univariate::{Exponential, LogOnePlusSquare, Softplus, Univariate};
 
 use crate::target::LogDensity;
-use lvm_core::Result;
+use lvm_core::{Result, linalg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 /// E_q of log p, of its gradient and of its Hessian.
@@ -79,7 +79,7 @@ impl Covariance<'_> {
     pub fn row_variances(&self, x: ArrayView2<'_, f64>) -> Array1<f64> {
         match self {
             Covariance::Diagonal(v) => x.map_axis(Axis(1), |row| row.iter().zip(v).map(|(x, v)| x * x * v).sum()),
-            Covariance::Full(s) => (&x.dot(s) * &x).sum_axis(Axis(1)),
+            Covariance::Full(s) => (linalg::matmul(x, *s) * x).sum_axis(Axis(1)),
         }
     }
 }

@@ -2,7 +2,14 @@
 
 use super::{Covariance, Expectation, Univariate};
 use lvm_core::linalg;
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis, Slice};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Rows of a part at least.
+const PART: usize = 256;
+/// Parts at most: their sums are held at once.
+const MOST_PARTS: usize = 64;
 
 /// Σ_n w_n f(x_nᵀu + o_n) for a [`Univariate`] f.
 #[derive(Debug)]
@@ -30,18 +37,46 @@ impl Predictors {
         value
     }
 
-    /// The expectations of the sum, its gradient and its Hessian under N(mean, covariance), added to `out`.
+    /// The expectations of the sum, its gradient and its Hessian under N(mean, covariance), added to `out`. Rows are worked on in parallel;
+    /// what parts of them come to is added in order, and how they are parted depends on their number alone.
     pub fn add_expectation(&self, mean: ArrayView1<'_, f64>, covariance: Covariance<'_>, out: &mut Expectation) {
-        let means = self.design.dot(&mean) + &self.offset;
-        let variances = covariance.row_variances(self.design.view());
-        // x_nᵀu ~ N(x_nᵀm, x_nᵀSx_n);   E[∇] = Σ w E[f'] x,   E[∇²] = Σ w E[f''] x xᵀ
-        let mut curved = self.design.clone();
-        for (n, mut row) in curved.axis_iter_mut(Axis(0)).enumerate() {
-            let [f, slope, curvature] = self.function.expectation(means[n], variances[n]).map(|e| self.weight[n] * e);
-            out.value += f;
-            out.gradient.scaled_add(slope, &self.design.row(n));
-            row *= curvature;
+        let (rows, d) = self.design.dim();
+        let part = rows.div_ceil(MOST_PARTS).max(PART);
+        let parts: Vec<Expectation> = (0..rows.div_ceil(part))
+            .into_par_iter()
+            .map(|p| {
+                let mut sums = Expectation::zeros(d);
+                self.add_part(p * part..rows.min((p + 1) * part), mean, covariance, &mut sums);
+                sums
+            })
+            .collect();
+        for sums in &parts {
+            out.value += sums.value;
+            out.gradient += &sums.gradient;
+            for i in 0..d {
+                for j in 0..i {
+                    out.hessian[[i, j]] += sums.hessian[[i, j]];
+                    out.hessian[[j, i]] += sums.hessian[[i, j]];
+                }
+                out.hessian[[i, i]] += sums.hessian[[i, i]];
+            }
         }
-        linalg::add_matmul(1.0, self.design.t(), curved.view(), out.hessian.view_mut());
+    }
+
+    /// The expectations over some rows added to `out`, of the Hessian the lower triangle.
+    fn add_part(&self, rows: Range<usize>, mean: ArrayView1<'_, f64>, covariance: Covariance<'_>, out: &mut Expectation) {
+        let design = self.design.slice_axis(Axis(0), Slice::from(rows.clone()));
+        let mut slopes = design.dot(&mean);
+        let variances = covariance.row_variances(design);
+        // x_nᵀu ~ N(x_nᵀm, x_nᵀSx_n);   E[∇] = Σ w E[f'] x,   E[∇²] = Σ w E[f''] x xᵀ
+        let mut curved = design.to_owned();
+        for (((n, mut row), slope), variance) in rows.zip(curved.rows_mut()).zip(&mut slopes).zip(variances) {
+            let [f, first, second] = self.function.expectation(*slope + self.offset[n], variance).map(|e| self.weight[n] * e);
+            out.value += f;
+            *slope = first;
+            row *= second;
+        }
+        out.gradient += &design.t().dot(&slopes);
+        linalg::add_lower(1.0, curved.view(), design, out.hessian.view_mut());
     }
 }

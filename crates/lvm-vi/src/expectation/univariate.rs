@@ -1,6 +1,6 @@
 //! Functions of one variable, with their expectations under N(μ, v).
 
-use lvm_core::special::{sigmoid, softplus};
+use lvm_core::special::{exp_slice, sigmoid, sigmoid_softplus_slice, softplus};
 use std::f64::consts::{PI, TAU};
 use std::fmt::Debug;
 
@@ -28,15 +28,7 @@ pub trait Univariate: Debug + Send + Sync {
         if !(sd > 0.0) {
             return self.derivatives(mean);
         }
-        let height = self.strip() / sd;
-        // 2πy/h − y²/2 ≥ PRECISION while the saddle 2π/h of the Gaussian lies above the pole
-        let step = if height * height < 2.0 * PRECISION {
-            TAU * height / (PRECISION + 0.5 * height * height)
-        } else {
-            PI * (2.0 / PRECISION).sqrt()
-        };
-        let step = step.max(RANGE / MOST_NODES);
-        let nodes = (RANGE / step).ceil() as i64;
+        let (step, nodes) = rule(self.strip(), sd);
         let mut sums = [0.0; 3];
         for k in -nodes..=nodes {
             let t = k as f64 * step;
@@ -47,6 +39,17 @@ pub trait Univariate: Debug + Send + Sync {
         let scale = step / TAU.sqrt();
         sums.map(|s| s * scale)
     }
+}
+
+/// The distance of the nodes, in standard deviations, and how many there are on either side of the mean, for a function whose nearest
+/// singularity is at `strip`.
+fn rule(strip: f64, sd: f64) -> (f64, i64) {
+    let height = strip / sd;
+    // 2πy/h − y²/2 ≥ PRECISION while the saddle 2π/h of the Gaussian lies above the pole
+    let step =
+        if height * height < 2.0 * PRECISION { TAU * height / (PRECISION + 0.5 * height * height) } else { PI * (2.0 / PRECISION).sqrt() };
+    let step = step.max(RANGE / MOST_NODES);
+    (step, (RANGE / step).ceil() as i64)
 }
 
 /// eˣ.
@@ -80,6 +83,37 @@ impl Univariate for Softplus {
 
     fn strip(&self) -> f64 {
         PI
+    }
+
+    /// The rule of the trait, a handful of nodes at a time.
+    fn expectation(&self, mean: f64, variance: f64) -> [f64; 3] {
+        const NODES: usize = 32;
+        let sd = variance.sqrt();
+        if !(sd > 0.0) {
+            return self.derivatives(mean);
+        }
+        let (step, nodes) = rule(self.strip(), sd);
+        let mut sums = [0.0; 3];
+        for first in (-nodes..=nodes).step_by(NODES) {
+            let (mut weight, mut x, mut p, mut soft) = ([0.0; NODES], [0.0; NODES], [0.0; NODES], [0.0; NODES]);
+            let n = NODES.min((nodes + 1 - first) as usize);
+            for i in 0..n {
+                let t = (first + i as i64) as f64 * step;
+                (weight[i], x[i]) = (-0.5 * t * t, mean + sd * t);
+                p[i] = -x[i].abs();
+            }
+            exp_slice(&mut weight[..n]);
+            sigmoid_softplus_slice(&mut p[..n], &mut soft[..n]);
+            // with p = σ(−|x|) ≤ ½: σ(x) = p or 1 − p, σ' = p (1 − p), log(1 + eˣ) = max(x, 0) + log(1 + e^{−|x|})
+            for i in 0..n {
+                let (above, p) = (x[i] > 0.0, p[i]);
+                sums[0] += weight[i] * (soft[i] + if above { x[i] } else { 0.0 });
+                sums[1] += weight[i] * if above { 1.0 - p } else { p };
+                sums[2] += weight[i] * p * (1.0 - p);
+            }
+        }
+        let scale = step / TAU.sqrt();
+        sums.map(|s| s * scale)
     }
 }
 

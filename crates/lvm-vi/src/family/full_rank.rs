@@ -1,6 +1,6 @@
 //! Gaussians of any covariance, by a Cholesky factor.
 
-use super::{Family, Gaussian, Variational, check_parameters, sample_by_transform, scales};
+use super::{Family, Gaussian, Variational, check_parameters, check_scales, sample_by_transform, scales};
 use lvm_core::mutant::planted;
 use lvm_core::{ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
@@ -102,7 +102,7 @@ impl FullRank {
     }
 
     /// L_i0 … L_ii.
-    fn row(&self, i: usize) -> &[f64] {
+    pub(crate) fn row(&self, i: usize) -> &[f64] {
         &self.lower[row_start(i)..row_start(i + 1)]
     }
 
@@ -150,6 +150,16 @@ impl Variational for FullRank {
     fn with_parameters(&self, parameters: &[f64]) -> Result<Self> {
         check_parameters("parameters of a full-rank Gaussian", parameters, self.parameters.len())?;
         Self::from_parameters(self.d, parameters.to_vec())
+    }
+
+    fn assign(&mut self, parameters: &[f64]) -> Result<()> {
+        check_parameters("parameters of a full-rank Gaussian", parameters, self.parameters.len())?;
+        let triangle = &parameters[self.d..];
+        check_scales((0..self.d).map(|i| triangle[row_start(i) + i]))?;
+        self.parameters.copy_from_slice(parameters);
+        self.lower.copy_from_slice(triangle);
+        (0..self.d).for_each(|i| self.lower[row_start(i) + i] = triangle[row_start(i) + i].exp());
+        Ok(())
     }
 
     fn sample(&self, rng: &mut dyn Rng, z: &mut [f64]) {

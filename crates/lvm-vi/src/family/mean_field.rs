@@ -1,6 +1,6 @@
 //! Gaussians of diagonal covariance.
 
-use super::{Family, Gaussian, Variational, check_parameters, sample_by_transform, scales};
+use super::{Family, Gaussian, Variational, check_parameters, check_scales, sample_by_transform, scales};
 use lvm_core::mutant::planted;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2};
@@ -85,6 +85,15 @@ impl Variational for MeanField {
             return Err(ErrorKind::Shape { what: "parameters of a mean-field Gaussian", expected, found }.into());
         }
         Self::from_parameters(parameters.to_vec())
+    }
+
+    fn assign(&mut self, parameters: &[f64]) -> Result<()> {
+        check_parameters("parameters of a mean-field Gaussian", parameters, self.parameters.len())?;
+        let log_scales = &parameters[self.dim()..];
+        check_scales(log_scales.iter().copied())?;
+        self.parameters.copy_from_slice(parameters);
+        self.scale.iter_mut().zip(log_scales).for_each(|(s, l)| *s = l.exp());
+        Ok(())
     }
 
     fn sample(&self, rng: &mut dyn Rng, z: &mut [f64]) {

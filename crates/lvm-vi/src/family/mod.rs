@@ -43,6 +43,15 @@ pub trait Variational: Clone + Send + Sync {
     /// If the number of parameters is another one, one is not finite, or a scale made from them overflows or is 0.
     fn with_parameters(&self, parameters: &[f64]) -> lvm_core::Result<Self>;
 
+    /// Becomes the member with other parameters, in place where the family can. After an error it is what it was.
+    ///
+    /// # Errors
+    /// As [`with_parameters`](Self::with_parameters).
+    fn assign(&mut self, parameters: &[f64]) -> lvm_core::Result<()> {
+        *self = self.with_parameters(parameters)?;
+        Ok(())
+    }
+
     /// z ~ q(z; λ), written over `z` (d).
     fn sample(&self, rng: &mut dyn Rng, z: &mut [f64]);
 
@@ -108,13 +117,26 @@ fn check_parameters(what: &'static str, parameters: &[f64], expected: usize) -> 
 }
 
 /// exp of logarithms of scales, refusing what overflows or underflows.
-fn scales(log_scales: impl Iterator<Item = f64>) -> lvm_core::Result<Vec<f64>> {
-    let scale: Vec<f64> = log_scales.map(f64::exp).collect();
-    match scale.iter().position(|s| !(s.is_normal())) {
-        Some(i) => Err(lvm_core::Error::config(
-            "parameters",
-            format!("the logarithm of scale {i} is {}; it must lie in (-708, 709)", scale[i].ln()),
-        )),
-        None => Ok(scale),
+fn scales(log_scales: impl Iterator<Item = f64> + Clone) -> lvm_core::Result<Vec<f64>> {
+    check_scales(log_scales.clone())?;
+    Ok(log_scales.map(f64::exp).collect())
+}
+
+/// Logarithms of scales at and beyond which they are not normal numbers.
+const LOG_SCALES: (f64, f64) = (-708.39, 709.78);
+
+/// Refuses logarithms of scales that overflow or underflow.
+fn check_scales(mut log_scales: impl Iterator<Item = f64>) -> lvm_core::Result<()> {
+    let mut found = f64::NAN;
+    let outside = |l: f64| {
+        found = l;
+        !(LOG_SCALES.0 < l && l < LOG_SCALES.1)
+    };
+    match log_scales.position(outside) {
+        Some(i) => {
+            let message = format!("the logarithm of scale {i} is {found}; it must lie in (-708, 709)");
+            Err(lvm_core::Error::config("parameters", message))
+        }
+        None => Ok(()),
     }
 }

@@ -160,7 +160,7 @@ impl<F: Geometry> Vi<F> {
     ///
     /// # Errors
     /// As [`Vi::fit`].
-    pub fn init<T: LogDensityGrad>(&self, target: &T, seed: u64) -> Result<State> {
+    pub fn init<T: LogDensityGrad>(&self, target: &T, seed: u64) -> Result<State<F>> {
         Algorithm::init(self, &Whole(target), seed)
     }
 
@@ -168,7 +168,7 @@ impl<F: Geometry> Vi<F> {
     ///
     /// # Errors
     /// As [`Vi::fit`].
-    pub fn step<T: LogDensityGrad>(&self, state: &mut State, target: &T) -> Result<Step> {
+    pub fn step<T: LogDensityGrad>(&self, state: &mut State<F>, target: &T) -> Result<Step> {
         Algorithm::step(self, state, &Whole(target))
     }
 
@@ -176,7 +176,7 @@ impl<F: Geometry> Vi<F> {
     ///
     /// # Errors
     /// If the state is of another family.
-    pub fn average(&self, state: &State) -> Result<F> {
+    pub fn average(&self, state: &State<F>) -> Result<F> {
         self.start.with_parameters(&state.average())
     }
 
@@ -216,18 +216,18 @@ impl<F: Geometry> Vi<F> {
 }
 
 impl<F: Geometry, S: Source> Algorithm<S> for Vi<F> {
-    type State = State;
+    type State = State<F>;
     type Output = Optimum<F>;
 
-    fn init(&self, source: &S, seed: u64) -> Result<State> {
+    fn init(&self, source: &S, seed: u64) -> Result<State<F>> {
         State::new(self, source, seed)
     }
 
-    fn step(&self, state: &mut State, source: &S) -> Result<Step> {
+    fn step(&self, state: &mut State<F>, source: &S) -> Result<Step> {
         state.advance(self, source)
     }
 
-    fn finish(&self, state: State) -> Result<Optimum<F>> {
+    fn finish(&self, state: State<F>) -> Result<Optimum<F>> {
         Ok(Optimum {
             q: self.average(&state)?,
             // estimated by the caller, who has the target

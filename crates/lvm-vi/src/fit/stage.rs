@@ -52,7 +52,8 @@ impl Default for Stopping {
 
 /// Everything of a run that changes; with it a resumed run goes on bit for bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
+#[serde(bound = "")]
+pub struct State<F> {
     seed: u64,
     step: u64,
     /// λ (parameters).
@@ -78,10 +79,13 @@ pub struct State {
     gradient: Vec<f64>,
     #[serde(skip)]
     moved: Vec<f64>,
+    /// q(·; λ) as far as it is known; made anew where `parameters` are not its own.
+    #[serde(skip)]
+    q: Option<F>,
 }
 
-impl State {
-    pub(super) fn new<F: Geometry, S: Source>(vi: &Vi<F>, source: &S, seed: u64) -> Result<Self> {
+impl<F: Geometry> State<F> {
+    pub(super) fn new<S: Source>(vi: &Vi<F>, source: &S, seed: u64) -> Result<Self> {
         let Stopping { tolerance, effective, check_draws, .. } = vi.stopping;
         if !(tolerance >= 0.0) {
             return Err(Error::config("tolerance", format!("{tolerance} given; it must be 0 or positive")));
@@ -109,6 +113,7 @@ impl State {
             stage_mean: None,
             gradient: vec![0.0; parameters.len()],
             moved: Vec::new(),
+            q: None,
             parameters,
         };
         state.try_start(vi, source)?;
@@ -116,7 +121,7 @@ impl State {
     }
 
     /// Refuses a start from which no draw is usable.
-    fn try_start<F: Geometry, S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<()> {
+    fn try_start<S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<()> {
         let mut gradient = vec![0.0; self.parameters.len()];
         for attempt in 0.. {
             let mut rng = stream(self.seed, Purpose::Start, (1 << 32) + attempt);
@@ -134,8 +139,11 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn advance<F: Geometry, S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<Step> {
-        let q = vi.start.with_parameters(&self.parameters)?;
+    pub(super) fn advance<S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<Step> {
+        let mut q = self.q.take().unwrap_or_else(|| vi.start.clone());
+        if q.parameters() != self.parameters {
+            q.assign(&self.parameters)?;
+        }
         let mut gradient = std::mem::take(&mut self.gradient);
         gradient.resize(self.parameters.len(), 0.0);
         let before = self.elbo;
@@ -155,7 +163,7 @@ impl State {
                 self.moved.clone_from(&self.parameters);
                 let moved = vi.optimizer.step(&mut self.optimizer, &q, self.scale, &mut gradient, &mut self.moved);
                 // a scale that over- or underflows is no q: the step is left out
-                if moved && vi.start.with_parameters(&self.moved).is_ok() {
+                if moved && q.assign(&self.moved).is_ok() {
                     std::mem::swap(&mut self.parameters, &mut self.moved);
                 } else {
                     self.skipped_steps += 1;
@@ -169,6 +177,7 @@ impl State {
             (Ok(()), None) => {}
         }
         self.gradient = gradient;
+        self.q = Some(q);
         let completed = self.average.push(&self.parameters) && LOOKS.contains(&self.average.batches());
         let still = planted("stop_on_one_elbo") && (self.elbo - before).abs() <= 0.01 * before.abs();
         let converged = completed && self.look(vi, source)? || still;
@@ -176,7 +185,7 @@ impl State {
     }
 
     /// Whether the run is over, having looked at the batches of the stage.
-    fn look<F: Geometry, S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<bool> {
+    fn look<S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<bool> {
         let tolerance = vi.stopping.tolerance;
         let Some(mean) = self.average.mean() else { return Ok(false) };
         let q = vi.start.with_parameters(&mean)?;
@@ -209,7 +218,7 @@ impl State {
     }
 
     /// Assesses means and logarithms of standard deviations of the batch means of the tail.
-    fn assess_tail<F: Geometry>(&self, vi: &Vi<F>) -> Result<Option<Assessment>> {
+    fn assess_tail(&self, vi: &Vi<F>) -> Result<Option<Assessment>> {
         let mut statistics = Vec::with_capacity(self.average.tail().len());
         for batch in self.average.tail() {
             let q = vi.start.with_parameters(batch)?;
@@ -219,7 +228,7 @@ impl State {
     }
 
     /// Whether the stage is stationary and its average known well enough.
-    fn is_over<F: Geometry>(&self, vi: &Vi<F>, q: &F, found: &Assessment) -> bool {
+    fn is_over(&self, vi: &Vi<F>, q: &F, found: &Assessment) -> bool {
         let Stopping { tolerance, effective, .. } = vi.stopping;
         let units: Vec<f64> = q.standard_deviations().into_iter().chain(std::iter::repeat_n(1.0, q.dim())).collect();
         // the bias of this stage is that of the last one times SHRINK
@@ -241,7 +250,7 @@ impl State {
     }
 
     /// The error left by the completed stages: the displacement that the last step still makes, and the errors of both averages.
-    pub(super) fn remaining<F: Geometry>(&self, vi: &Vi<F>) -> Result<RemainingError> {
+    pub(super) fn remaining(&self, vi: &Vi<F>) -> Result<RemainingError> {
         let d = vi.start.dim();
         let ([before, last], Some(mean)) = (self.completed.as_slice(), &self.stage_mean) else {
             return Ok(RemainingError::unknown(d));

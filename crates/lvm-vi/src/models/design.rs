@@ -1,14 +1,17 @@
 //! The table behind a generalised linear model, and its one pass: η = X z, then Xᵀ of the derivative in η.
 
+use super::strips::{STRIP, Strips, Sums, total};
 use lvm_core::rows::RowSource;
 use lvm_core::sweep::{Merge, Plan, sweep};
-use lvm_core::{Error, ErrorKind, Result, linalg};
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, ShapeBuilder};
+use lvm_core::{Error, ErrorKind, Result};
+use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 use std::f64::consts::TAU;
 
-/// Rows of a block: with 50 columns 200 KiB, so that the second product finds it in the cache.
-const BLOCK: usize = 512;
+/// Strips that one task sums at least.
+const SMALLEST: usize = 4;
+/// Tasks at most: their sums are held at once.
+const TASKS: usize = 32;
 /// Cells below which one thread is faster than two.
 const SEQUENTIAL: usize = 1 << 15;
 
@@ -21,9 +24,7 @@ pub(super) trait Response: Sync {
 /// N rows of D columns with responses; rows of weight 0 are not here.
 #[derive(Debug, Clone)]
 pub(super) struct Design {
-    columns: usize,
-    /// Blocks of at most [`BLOCK`] rows one after the other, each column by column.
-    x: Vec<f64>,
+    x: Strips,
     /// Responses (N).
     pub(super) y: Vec<f64>,
     /// Row weights (N), if any.
@@ -70,10 +71,8 @@ impl Design {
         if lines.numbers.is_empty() {
             return Err(ErrorKind::NoWeight.into());
         }
-        let blocks = lines.x.chunks(BLOCK * columns);
-        let x = blocks.flat_map(|b| (0..columns).flat_map(move |j| b.iter().skip(j).step_by(columns).copied())).collect();
         let y = lines.numbers.iter().map(|&n| y[n]).collect();
-        Ok(Design { columns, x, y, weights: x_weights(lines.weights) })
+        Ok(Design { x: Strips::new(&lines.x, columns), y, weights: x_weights(lines.weights) })
     }
 
     /// N.
@@ -83,35 +82,21 @@ impl Design {
 
     /// D.
     pub(super) fn columns(&self) -> usize {
-        self.columns
+        self.x.columns()
     }
 
     /// Block b (B, D), column by column.
     pub(super) fn block(&self, b: usize) -> ArrayView2<'_, f64> {
-        let rows = BLOCK.min(self.rows() - b * BLOCK);
-        let from = b * BLOCK * self.columns;
-        // invariant: blocks are stored one after the other, each rows * columns numbers
-        ArrayView2::from_shape((rows, self.columns).f(), &self.x[from..from + rows * self.columns]).expect("block shape")
-    }
-
-    /// The rows named (B, D), column by column.
-    fn gather(&self, rows: &[usize]) -> Array2<f64> {
-        let mut x = Array2::zeros((rows.len(), self.columns).f());
-        for (mut line, &n) in x.rows_mut().into_iter().zip(rows) {
-            let b = n / BLOCK;
-            let (first, height) = (b * BLOCK * self.columns + n % BLOCK, self.range(b).len());
-            line.iter_mut().zip(self.x[first..].iter().step_by(height)).for_each(|(out, v)| *out = *v);
-        }
-        x
+        self.x.view(b)
     }
 
     /// The places of block b's rows.
     pub(super) fn range(&self, b: usize) -> std::ops::Range<usize> {
-        b * BLOCK..self.rows().min((b + 1) * BLOCK)
+        self.x.range(b)
     }
 
     pub(super) fn n_blocks(&self) -> usize {
-        self.rows().div_ceil(BLOCK)
+        self.x.len()
     }
 
     /// The weight of row n.
@@ -119,35 +104,44 @@ impl Design {
         self.weights.as_ref().map_or(1.0, |w| w[n])
     }
 
-    /// Σ_n w_n log p(y_n | x_nᵀ z) with its gradient written over `gradient`, over all rows; the blocks are added in order.
+    /// Σ_n w_n log p(y_n | x_nᵀ z) with its gradient written over `gradient`, over all rows; what tasks have summed is added in order, and
+    /// how the rows are shared out depends on their number alone.
     pub(super) fn all<R: Response>(&self, response: &R, z: &[f64], gradient: &mut [f64]) -> f64 {
-        let part = |b: usize| {
-            let (rows, mut g) = (self.range(b), vec![0.0; self.columns]);
-            let weights = self.weights.as_ref().map(|w| &w[rows.clone()]);
-            let value = pass(response, self.block(b), &self.y[rows], weights, z, &mut g);
-            (value, g)
+        let strips = self.x.len().div_ceil(TASKS).max(SMALLEST);
+        let width = Sums::len(self.columns());
+        let mut buffers = vec![0.0; self.x.len().div_ceil(strips) * width];
+        let task = |(t, buffer): (usize, &mut [f64])| {
+            let mut sums = Sums::new(buffer);
+            for s in t * strips..self.x.len().min((t + 1) * strips) {
+                let rows = self.x.range(s);
+                let weights = self.weights.as_ref().map(|w| &w[rows.clone()]);
+                sums.add(self.x.strip(s), rows.len(), z, |eta, values| evaluate(response, eta, &self.y[rows], weights, values));
+            }
         };
-        let parts: Vec<(f64, Vec<f64>)> = if self.x.len() < SEQUENTIAL {
-            (0..self.n_blocks()).map(part).collect()
+        if self.rows() * self.columns() < SEQUENTIAL {
+            buffers.chunks_exact_mut(width).enumerate().for_each(task);
         } else {
-            (0..self.n_blocks()).into_par_iter().map(part).collect()
-        };
-        gradient.fill(0.0);
-        parts.iter().for_each(|(_, g)| gradient.iter_mut().zip(g).for_each(|(s, g)| *s += g));
-        parts.iter().map(|(value, _)| value).sum()
+            buffers.par_chunks_exact_mut(width).enumerate().for_each(task);
+        }
+        total(&mut buffers, gradient)
     }
 
     /// The same over some rows.
     pub(super) fn some<R: Response>(&self, response: &R, rows: &[usize], z: &[f64], gradient: &mut [f64]) -> f64 {
-        gradient.fill(0.0);
-        rows.chunks(BLOCK)
-            .map(|rows| {
-                let x = self.gather(rows);
-                let y: Vec<f64> = rows.iter().map(|&n| self.y[n]).collect();
-                let weights = self.weights.as_ref().map(|w| rows.iter().map(|&n| w[n]).collect::<Vec<_>>());
-                pass(response, x.view(), &y, weights.as_deref(), z, gradient)
-            })
-            .sum()
+        let columns = self.columns();
+        let (mut buffer, mut strip) = (vec![0.0; Sums::len(columns)], vec![0.0; STRIP * columns]);
+        let mut sums = Sums::new(&mut buffer);
+        for rows in rows.chunks(STRIP) {
+            let (mut y, mut weights) = ([0.0; STRIP], [0.0; STRIP]);
+            for (i, &n) in rows.iter().enumerate() {
+                self.x.row(n).enumerate().for_each(|(j, v)| strip[j * STRIP + i] = v);
+                (y[i], weights[i]) = (self.y[n], self.weight(n));
+            }
+            let weights = self.weights.is_some().then_some(&weights[..rows.len()]);
+            // what an earlier chunk has left behind these rows is multiplied by zero
+            sums.add(&strip, rows.len(), z, |eta, values| evaluate(response, eta, &y[..rows.len()], weights, values));
+        }
+        total(&mut buffer, gradient)
     }
 }
 
@@ -156,27 +150,16 @@ fn x_weights(weights: Vec<f64>) -> Option<Vec<f64>> {
     weights.iter().any(|w| *w != 1.0).then_some(weights)
 }
 
-/// Σ w log p(y | η) over a block, its gradient Xᵀ (w ∂/∂η) added to `gradient`.
-fn pass<R: Response>(response: &R, x: ArrayView2<'_, f64>, y: &[f64], weights: Option<&[f64]>, z: &[f64], gradient: &mut [f64]) -> f64 {
-    let (mut eta, mut value) = (vec![0.0; y.len()], vec![0.0; y.len()]);
-    linalg::matmul_into(x, column(z), column_mut(&mut eta));
-    response.evaluate(&mut eta, y, &mut value);
+/// w log p(y | η) written over `values` and its derivative in η over `eta`.
+#[inline]
+fn evaluate<R: Response>(response: &R, eta: &mut [f64], y: &[f64], weights: Option<&[f64]>, values: &mut [f64]) {
+    response.evaluate(eta, y, values);
     if let Some(weights) = weights {
-        eta.iter_mut().zip(&mut value).zip(weights).for_each(|((d, v), w)| {
+        eta.iter_mut().zip(values).zip(weights).for_each(|((d, v), w)| {
             *d *= w;
             *v *= w;
         });
     }
-    linalg::add_matmul(1.0, x.reversed_axes(), column(&eta), column_mut(gradient));
-    value.iter().sum()
-}
-
-fn column(v: &[f64]) -> ArrayView2<'_, f64> {
-    ArrayView1::from(v).insert_axis(ndarray::Axis(1))
-}
-
-fn column_mut(v: &mut [f64]) -> ArrayViewMut2<'_, f64> {
-    ndarray::ArrayViewMut1::from(v).insert_axis(ndarray::Axis(1))
 }
 
 /// The prior z ~ N(0, s² I): its log density, with the gradient written over `gradient`.

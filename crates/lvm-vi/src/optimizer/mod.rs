@@ -88,16 +88,16 @@ impl Optimizer {
             state.steps += 1;
             return true;
         }
-        // ‖g‖² = gᵀ F⁻¹ g is the squared length of the natural step; computed of g / max|g| so that it can't overflow
-        let mut natural = std::mem::take(&mut state.scratch);
-        natural.clear();
-        natural.extend(gradient.iter().map(|g| g / largest));
-        q.precondition(&mut natural);
-        let length = largest * natural.iter().zip(gradient.iter()).map(|(n, g)| n * (g / largest)).sum::<f64>().sqrt();
         let mut limit = f64::INFINITY;
         if self.metric == Metric::Fisher {
+            // ‖g‖² = gᵀ F⁻¹ g is the squared length of the natural step; computed of g / max|g| so that it can't overflow
+            let natural = &mut state.scratch;
+            natural.clear();
+            natural.extend(gradient.iter().map(|g| g / largest));
+            q.precondition(natural);
+            let length = largest * natural.iter().zip(gradient.iter()).map(|(n, g)| n * (g / largest)).sum::<f64>().sqrt();
             limit = self.longest * (q.dim() as f64).sqrt() / length;
-            gradient.iter_mut().zip(&natural).for_each(|(g, n)| *g = n * largest);
+            gradient.iter_mut().zip(natural).for_each(|(g, n)| *g = *n * largest);
         }
         // squares are taken of it: beyond 1e100 only its direction counts
         let size = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
@@ -124,7 +124,6 @@ impl Optimizer {
             // a state of another rule
             _ => false,
         };
-        state.scratch = natural;
         let finite = taken && parameters.iter().zip(gradient.iter()).all(|(p, g)| (p + g).is_finite());
         if !finite {
             state.skipped += 1;

@@ -8,6 +8,7 @@
 //! definite, whatever its length.
 
 use crate::family::{Family, FullRank, LowRank, MeanField, Variational};
+use ndarray::ArrayView1;
 
 /// A family that knows the units of its parameters, the first d of which are the means.
 pub trait Geometry: Family {
@@ -31,29 +32,28 @@ impl Geometry for FullRank {
     /// Exact: with Δμ = L a and ΔL = L A, A lower triangular, KL = ½ ‖a‖² + ½ Σ_{i>j} A_ij² + Σ_i A_ii² (Tan 2021), so
     /// a = Lᵀ g_μ, A = tril(Lᵀ G) with half its diagonal, for G = ∂/∂L.
     fn precondition(&self, gradient: &mut [f64]) {
-        let (d, parameters) = (self.dim(), self.parameters());
-        let triangle = &parameters[d..];
+        let d = self.dim();
         let start = |i: usize| i * (i + 1) / 2;
-        let l = |i: usize, j: usize| if i == j { triangle[start(i) + i].exp() } else { triangle[start(i) + j] };
         let (location, g) = gradient.split_at_mut(d);
         // g_μ ← L (Lᵀ g_μ): Lᵀ from above, L from below, in place
-        for i in 0..d {
-            location[i] = (i..d).map(|k| l(k, i) * location[k]).sum();
+        for k in 0..d {
+            let (row, g_k) = (self.row(k), location[k]);
+            add_multiple(&mut location[..k], &row[..k], g_k);
+            location[k] = row[k] * g_k;
         }
         for i in (0..d).rev() {
-            location[i] = (0..=i).map(|k| l(i, k) * location[k]).sum();
+            location[i] = ArrayView1::from(self.row(i)).dot(&ArrayView1::from(&location[..=i]));
         }
         // ∂/∂L_ii from ∂/∂ log L_ii
-        (0..d).for_each(|i| g[start(i) + i] /= l(i, i));
+        (0..d).for_each(|i| g[start(i) + i] /= self.row(i)[i]);
         // G ← A = Φ(tril(Lᵀ G)): row i needs rows k ≥ i of G only
         for i in 0..d {
             let (head, below) = g.split_at_mut(start(i + 1));
             let row = &mut head[start(i)..];
-            row.iter_mut().for_each(|v| *v *= l(i, i));
+            row.iter_mut().for_each(|v| *v *= self.row(i)[i]);
             for k in i + 1..d {
                 let from = start(k) - start(i + 1);
-                let factor = l(k, i);
-                row.iter_mut().zip(&below[from..from + i + 1]).for_each(|(v, g)| *v += factor * g);
+                add_multiple(row, &below[from..from + i + 1], self.row(k)[i]);
             }
             row[i] *= 0.5;
         }
@@ -61,14 +61,18 @@ impl Geometry for FullRank {
         for i in (0..d).rev() {
             let (above, row) = g.split_at_mut(start(i));
             let diagonal = row[i];
-            row[..i].iter_mut().for_each(|v| *v *= l(i, i));
+            row[..i].iter_mut().for_each(|v| *v *= self.row(i)[i]);
             for k in 0..i {
-                let factor = l(i, k);
-                row[..=k].iter_mut().zip(&above[start(k)..start(k + 1)]).for_each(|(v, a)| *v += factor * a);
+                add_multiple(&mut row[..=k], &above[start(k)..start(k + 1)], self.row(i)[k]);
             }
             row[i] = diagonal;
         }
     }
+}
+
+/// a ← a + factor · b.
+fn add_multiple(a: &mut [f64], b: &[f64], factor: f64) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
 }
 
 impl Geometry for LowRank {

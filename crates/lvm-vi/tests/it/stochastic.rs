@@ -102,7 +102,7 @@ fn bad_starts_end_at_the_optimum_or_say_so() {
 }
 
 /// Runs `steps` steps.
-fn advance<F: Geometry, T: LogDensityGrad>(vi: &Vi<F>, state: &mut State, target: &T, steps: usize) {
+fn advance<F: Geometry, T: LogDensityGrad>(vi: &Vi<F>, state: &mut State<F>, target: &T, steps: usize) {
     (0..steps).for_each(|_| drop(vi.step(state, target).unwrap()));
 }
 
@@ -115,7 +115,7 @@ fn a_resumed_run_is_the_same_bit_for_bit() {
         advance(&vi, &mut whole, &target, 100);
         let mut half = vi.init(&target, 3).unwrap();
         advance(&vi, &mut half, &target, 50);
-        let mut resumed: State = serde_json::from_str(&serde_json::to_string(&half).unwrap()).unwrap();
+        let mut resumed: State<FullRank> = serde_json::from_str(&serde_json::to_string(&half).unwrap()).unwrap();
         advance(&vi, &mut resumed, &target, 50);
         assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
     }

@@ -1,0 +1,233 @@
+//! Logistic regression and the mean field of local latents against stochastic variational inference by NumPyro.
+
+use super::{Peer, Result, Settings, cpu_seconds, median};
+use lvm_bench::{data, npy};
+use lvm_core::ppca::PpcaMl;
+use lvm_vi::deterministic::{FixedPoint, Shape};
+use lvm_vi::expectation::LogJoint;
+use lvm_vi::family::{FullRank, MeanField};
+use lvm_vi::fit::Vi;
+use lvm_vi::local::{self, CoordinateAscent, LocalGaussian, PerDatum};
+use lvm_vi::models::LogisticRegression;
+use lvm_vi::optimizer::{Geometry, Optimizer};
+use lvm_vi::target::FullData;
+use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2};
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+/// N and D of the regression.
+const SHAPE: (usize, usize) = (10_000, 50);
+/// Steps whose time is taken.
+const STEPS: usize = 3000;
+/// Nats below the optimum that count as there: for the regression, and for each row of the local latents.
+const CLOSE: f64 = 0.01;
+/// Learning rates and numbers of steps that the peer is given; the first time at which any of them is close counts.
+const COURSES: [(f64, usize); 9] = [
+    (0.1, 500),
+    (0.1, 2000),
+    (0.1, 10_000),
+    (0.03, 500),
+    (0.03, 2000),
+    (0.03, 10_000),
+    (0.01, 500),
+    (0.01, 2000),
+    (0.01, 10_000),
+];
+/// Looks at the clock on the way.
+const LOOKS: usize = 50;
+
+/// Prints the tables.
+pub(crate) fn compare(settings: &Settings, out: &mut impl Write) -> Result<()> {
+    let regression = "logistic regression, N=10000 D=50";
+    let local = "local latents of PPCA, 1797x64 q=10";
+    if !regression.contains(&settings.only) && !local.contains(&settings.only) {
+        return Ok(());
+    }
+    let mut peer = Peer::new(&settings.python, "stochastic.py")?;
+    let folder = tempfile::tempdir()?;
+    if regression.contains(&settings.only) {
+        let (x, y) = data::regression_table(SHAPE.0, SHAPE.1);
+        npy::write(&folder.path().join("x.npy"), &x)?;
+        npy::write(&folder.path().join("y.npy"), &y)?;
+        steps(settings, &mut peer, folder.path(), (&x, &y), out)?;
+        closeness(settings, &mut peer, folder.path(), (&x, &y), out)?;
+    }
+    if local.contains(&settings.only) {
+        let folder = tempfile::tempdir()?;
+        local_latents(settings, &mut peer, folder.path(), out)?;
+    }
+    Ok(())
+}
+
+/// Seconds of `STEPS` steps of Adam with one draw, wall and processor.
+fn our_steps<F: Geometry>(start: F, model: &LogisticRegression) -> Result<(f64, f64)> {
+    let vi = Vi { draws: 1, optimizer: Optimizer::adam(0.01), ..Vi::new(start) };
+    let target = FullData::new(model);
+    let mut state = vi.init(&target, 1)?;
+    let (begin, work) = (Instant::now(), cpu_seconds());
+    for _ in 0..STEPS {
+        vi.step(&mut state, &target)?;
+    }
+    Ok((begin.elapsed().as_secs_f64(), cpu_seconds() - work))
+}
+
+/// Steps a second.
+fn steps(settings: &Settings, peer: &mut Peer, folder: &Path, (x, y): (&Array2<f64>, &Array1<f64>), out: &mut impl Write) -> Result<()> {
+    let model = LogisticRegression::new(x, y.view(), 1.0)?;
+    let version = peer.version.clone();
+    writeln!(
+        out,
+        "\n| logistic regression, N={} D={}, one draw, Adam | lvm (f64), steps/s | NumPyro {version} (f32), steps/s | ratio | target | CPU, ms/step | CPU, ms/step | ratio |",
+        SHAPE.0, SHAPE.1
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    for (name, kind) in [("mean field", "logistic-diagonal"), ("full rank", "logistic-full")] {
+        let (mut a, mut b, mut cpu_a, mut cpu_b) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..settings.rounds {
+            let (wall, cpu) = match kind {
+                "logistic-full" => our_steps(FullRank::standard(SHAPE.1)?, &model)?,
+                _ => our_steps(MeanField::standard(SHAPE.1)?, &model)?,
+            };
+            a.push(wall);
+            cpu_a.push(cpu);
+            let answer = peer.ask(&format!("{} {kind} steps-{STEPS}", folder.display()))?;
+            b.push(answer["wall"].as_f64().unwrap_or(f64::NAN));
+            cpu_b.push(answer["cpu"].as_f64().unwrap_or(f64::NAN));
+        }
+        let rate = |times: Vec<f64>| STEPS as f64 / median(times);
+        let (a, b, cpu_a, cpu_b) = (rate(a), rate(b), 1e3 / rate(cpu_a), 1e3 / rate(cpu_b));
+        writeln!(out, "| {name} | {a:.0} | {b:.0} | {:.1} | 2 | {cpu_a:.3} | {cpu_b:.3} | {:.1} |", a / b, cpu_b / cpu_a)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// What the peer's courses come to: the shortest time at which `gap` of means and scales is below `CLOSE`, and the course it was on.
+fn first_close(
+    peer: &mut Peer,
+    folder: &Path,
+    kind: &str,
+    gap: impl Fn(ArrayD<f64>, ArrayD<f64>) -> Result<f64>,
+) -> Result<(f64, f64, String)> {
+    let (mut best, mut smallest, mut course) = (f64::INFINITY, f64::INFINITY, String::from("none of the courses"));
+    for (rate, steps) in COURSES {
+        let answer = peer.ask(&format!("{} {kind} course-{rate}-{steps}-{LOOKS}", folder.display()))?;
+        let times: Vec<f64> = answer["times"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+        let (locations, scales) = (npy::read(&folder.join("locations.npy"))?, npy::read(&folder.join("scales.npy"))?);
+        for ((time, location), scale) in times.iter().zip(locations.outer_iter()).zip(scales.outer_iter()) {
+            let gap = gap(location.to_owned(), scale.to_owned())?;
+            smallest = smallest.min(gap);
+            if gap < CLOSE {
+                if *time < best {
+                    (best, course) = (*time, format!("rate {rate}, {steps} steps"));
+                }
+                break;
+            }
+        }
+    }
+    Ok((best, smallest, course))
+}
+
+/// Seconds until the exact ELBO is within `CLOSE` of its maximum.
+fn closeness(
+    settings: &Settings,
+    peer: &mut Peer,
+    folder: &Path,
+    (x, y): (&Array2<f64>, &Array1<f64>),
+    out: &mut impl Write,
+) -> Result<()> {
+    writeln!(
+        out,
+        "\n| logistic regression, to within {CLOSE} nats of the optimum | lvm (fixed point), s | building its target, s | NumPyro {}, s | ratio | target | its course | its smallest gap, nats |",
+        peer.version
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    for (name, kind, shape) in
+        [("mean field", "logistic-diagonal", Shape::Diagonal), ("full rank", "logistic-full", Shape::Full)]
+    {
+        let begin = Instant::now();
+        let target = data::bernoulli_log_joint(x, y, 1.0)?;
+        let building = begin.elapsed().as_secs_f64();
+        let fixed_point = FixedPoint { shape, ..FixedPoint::default() };
+        let optimum = fixed_point.fit(&target)?.model.elbo;
+        let (mut a, mut b, mut last) = (vec![], vec![], (f64::NAN, String::new()));
+        for _ in 0..settings.rounds {
+            a.push(until_close(&fixed_point, &target, optimum)?);
+            let (time, smallest, course) = first_close(peer, folder, kind, |location, scale| {
+                let mean = location.into_dimensionality::<Ix1>()?;
+                let covariance = match shape {
+                    Shape::Diagonal => Array2::from_diag(&scale.into_dimensionality::<Ix1>()?.mapv(|s| s * s)),
+                    Shape::Full => {
+                        let l = scale.into_dimensionality::<Ix2>()?;
+                        l.dot(&l.t())
+                    }
+                };
+                Ok(optimum - FixedPoint::elbo(&target, mean.view(), covariance.view())?)
+            })?;
+            b.push(time);
+            last = (smallest, course);
+        }
+        let (a, b) = (median(a), median(b));
+        writeln!(out, "| {name} | {a:.4} | {building:.4} | {b:.3} | {:.1} | 5 | {} | {:.4} |", b / (a + building), last.1, last.0)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Seconds until the fixed-point iteration is close.
+fn until_close(fixed_point: &FixedPoint, target: &LogJoint, optimum: f64) -> Result<f64> {
+    let (begin, mut time) = (Instant::now(), f64::NAN);
+    fixed_point.fit_watched(target, &mut |progress| {
+        if optimum - progress.objective < CLOSE {
+            time = begin.elapsed().as_secs_f64();
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(time)
+}
+
+/// Seconds until the mean field of each row is within `CLOSE` nats of its optimum on average.
+fn local_latents(settings: &Settings, peer: &mut Peer, folder: &Path, out: &mut impl Write) -> Result<()> {
+    let x = lvm_data::datasets::digits()?.x;
+    let model = PpcaMl { components: 10, ..Default::default() }.fit(&x, 0)?.model;
+    let (n, model) = (x.nrows() as f64, model.linear_gaussian());
+    npy::write(&folder.join("x.npy"), &x)?;
+    npy::write(&folder.join("mean.npy"), model.mean())?;
+    npy::write(&folder.join("loadings.npy"), model.loadings())?;
+    npy::write(&folder.join("noise.npy"), model.noise())?;
+    let optimum = local::elbo(model, &local::mean_field(model, &x)?, &x)? / n;
+    let (time, smallest, course) = first_close(peer, folder, "ppca", |location, scale| {
+        let q = LocalGaussian::diagonal(location.into_dimensionality::<Ix2>()?, scale.into_dimensionality::<Ix2>()?.view())?;
+        Ok(optimum - local::elbo(model, &q, &x)? / n)
+    })?;
+    writeln!(
+        out,
+        "\n| mean field of the latents of PPCA, 1797x64 q=10, to within {CLOSE} nats a row | lvm, s | its gap, nats | NumPyro {}, s | ratio | target | its course | its smallest gap, nats |",
+        peer.version
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    let mut stopping = CoordinateAscent::default().stopping;
+    stopping.tolerance = 0.1 * CLOSE;
+    let diagonal = PerDatum { shape: local::Shape::Diagonal, stopping };
+    type Engine<'a> = (&'a str, Box<dyn Fn() -> lvm_core::Result<LocalGaussian> + 'a>);
+    let engines: [Engine<'_>; 3] = [
+        ("closed form", Box::new(|| local::mean_field(model, &x))),
+        ("coordinate ascent", Box::new(|| Ok(CoordinateAscent { stopping }.fit(model, &x)?.model))),
+        ("expected derivatives", Box::new(|| Ok(diagonal.fit(model, &x)?.model))),
+    ];
+    for (name, engine) in engines {
+        let mut times = vec![];
+        for _ in 0..settings.rounds.max(5) {
+            let begin = Instant::now();
+            engine()?;
+            times.push(begin.elapsed().as_secs_f64());
+        }
+        let (a, gap) = (median(times), optimum - local::elbo(model, &engine()?, &x)? / n);
+        writeln!(out, "| {name} | {a:.5} | {gap:.1e} | {time:.3} | {:.0} | 20 | {course} | {smallest:.4} |", time / a)?;
+        out.flush()?;
+    }
+    Ok(())
+}
