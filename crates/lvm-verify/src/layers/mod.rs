@@ -4,6 +4,8 @@ use crate::case::Case;
 use crate::check::Layer;
 use crate::suite::{Group, Outcome, Suite};
 
+pub mod bernoulli;
+pub mod calibration;
 pub mod conjugate;
 pub mod coordinate_ascent;
 pub mod determinism;
@@ -16,6 +18,7 @@ pub mod generation;
 pub mod golden;
 pub mod gradients;
 pub mod heywood;
+pub mod importance;
 pub mod latent_classes;
 pub mod local;
 pub mod metamorphic;
@@ -54,6 +57,7 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
             (Layer::S, "S2", gradients::gaussian),
             (Layer::S, "S3", gaussian_target::no_noise),
             (Layer::S, "S4", gaussian_target::variance),
+            (Layer::S, "S6", importance::bounds),
             (Layer::C, "C6", coordinate_ascent::gaussian),
             (Layer::O, "O1", gaussian_target::optima),
             (Layer::O, "O6", gaussian_target::one_step),
@@ -94,6 +98,8 @@ pub fn built_in(suite: &mut Suite<'_>) {
     gradients::all(suite);
     latent_classes::all(suite);
     documents::all(suite);
+    bernoulli::all(suite);
+    calibration::all(suite);
     generation::all(suite);
     metamorphic::mixture::all(suite);
     metamorphic::ppca::all(suite);
