@@ -24,17 +24,8 @@ const STEPS: usize = 3000;
 /// Nats below the optimum that count as there: for the regression, and for each row of the local latents.
 const CLOSE: f64 = 0.01;
 /// Learning rates and numbers of steps that the peer is given; the first time at which any of them is close counts.
-const COURSES: [(f64, usize); 9] = [
-    (0.1, 500),
-    (0.1, 2000),
-    (0.1, 10_000),
-    (0.03, 500),
-    (0.03, 2000),
-    (0.03, 10_000),
-    (0.01, 500),
-    (0.01, 2000),
-    (0.01, 10_000),
-];
+const COURSES: [(f64, usize); 9] =
+    [(0.1, 500), (0.1, 2000), (0.1, 10_000), (0.03, 500), (0.03, 2000), (0.03, 10_000), (0.01, 500), (0.01, 2000), (0.01, 10_000)];
 /// Looks at the clock on the way.
 const LOOKS: usize = 50;
 
@@ -144,9 +135,7 @@ fn closeness(
         peer.version
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|")?;
-    for (name, kind, shape) in
-        [("mean field", "logistic-diagonal", Shape::Diagonal), ("full rank", "logistic-full", Shape::Full)]
-    {
+    for (name, kind, shape) in [("mean field", "logistic-diagonal", Shape::Diagonal), ("full rank", "logistic-full", Shape::Full)] {
         let begin = Instant::now();
         let target = data::bernoulli_log_joint(x, y, 1.0)?;
         let building = begin.elapsed().as_secs_f64();

@@ -21,7 +21,7 @@ pub fn bounds(g: &mut Group<'_>, case: &Case) -> Outcome {
     let groups = if g.budget == Budget::Quick { 2000 } else { 20_000 };
     // the same draws in groups of 1, 2, 4, …: log((a + b)/2) ≥ (log a + log b)/2, so no noise can lower the bound
     let ladder: Vec<f64> =
-        (0..6).map(|i| iwae(&narrow, &target, 1 << i, groups * 32 >> i, g.seed(0)).map(|e| e.mean)).collect::<Result<_, _>>()?;
+        (0..6).map(|i| iwae(&narrow, &target, 1 << i, (groups * 32) >> i, g.seed(0)).map(|e| e.mean)).collect::<Result<_, _>>()?;
     let fall = ladder.windows(2).map(|w| (w[0] - w[1]).max(0.0)).fold(0.0, f64::max);
     let shown = ladder.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ");
     g.bounded(format!("IWAE at k = 1, 2, 4, …, 32 ({shown}): largest fall"), Source::I, fall, &Tolerance::rounding(groups * 32, 1.0));
