@@ -108,14 +108,21 @@ fn ends(g: &mut Group<'_>) -> Outcome {
         ("distance over gradients", Optimizer::distance_over_gradients(), &near),
     ];
     for (name, optimizer, start) in runs {
-        // twice what the slowest of them, decaying steps, took in the worst of three seeds
+        // ten times what the others need; decaying steps may need more still, and then have to say so (O3)
+        let may_be_slow = matches!(optimizer.rule, Rule::RobbinsMonro(rule) if rule.decay > 0.0);
         let stopping = Stopping { max_iterations: 500_000, ..Stopping::default() };
         let fitted = Vi { optimizer, stopping, ..Vi::new(start.clone()) }.fit(&p, g.seed(0))?;
         let q = &fitted.model.q;
         let converged = fitted.status == Status::Converged;
         let reported = fitted.model.error.largest();
         let found = format!("{:?}, error {reported:.3}", fitted.status);
-        g.holds(format!("{name}: end"), found, "converged, error at most 0.05", converged && reported <= 0.05, "the run has 500 000 steps");
+        let said_so = may_be_slow && fitted.status == Status::MaxIterations;
+        let expected = if may_be_slow { "converged, error at most 0.05, or not converged" } else { "converged, error at most 0.05" };
+        let right = said_so || (converged && reported <= 0.05);
+        g.holds(format!("{name}: end"), found, expected, right, "the run has 500 000 steps, and may not call itself converged elsewhere");
+        if said_so {
+            continue;
+        }
         // half as much again: the report is a 95 % statement about the largest of six
         let t = Tolerance::relative(0.075, "the run's tolerance of 0.05 sd, a 95 % statement about each of six, and half of it");
         g.array_scaled(format!("{name}: mean"), Source::E, &q.mean(), &best, &sd, &t);

@@ -63,6 +63,7 @@ pub fn psis(log_weights: &[f64]) -> Result<Psis> {
     if largest == f64::NEG_INFINITY {
         return Err(Error::config("log_weights", "all weights are zero: the target has no mass where q draws"));
     }
+    // NaN was refused above; only the fault that drops it comes here with one
     let mut weights: Vec<f64> = log_weights.iter().filter(|w| !w.is_nan()).map(|w| w - largest).collect();
     let s = weights.len();
     let m = (0.2 * s as f64).min(3.0 * (s as f64).sqrt()).ceil() as usize;
