@@ -138,8 +138,7 @@ pub fn documents(m: usize, v: usize, k: usize, length: usize) -> Documents {
         };
         weights.iter().map(add).collect()
     };
-    let topics: Vec<Vec<f64>> =
-        (0..k).map(|_| cumulative((0..v).map(|w| gamma(frequency(w)).sample(&mut rng)).collect())).collect();
+    let topics: Vec<Vec<f64>> = (0..k).map(|_| cumulative((0..v).map(|w| gamma(frequency(w)).sample(&mut rng)).collect())).collect();
     let shares = gamma(5.0 / k as f64);
     let rows: Vec<Vec<(usize, f64)>> = (0..m)
         .map(|_| {

@@ -46,11 +46,8 @@ pub trait Univariate: Debug + Send + Sync {
 fn rule(strip: f64, sd: f64) -> (f64, i64) {
     let height = strip / sd;
     // 2πy/h − y²/2 ≥ PRECISION while the saddle 2π/h of the Gaussian lies above the pole
-    let step = if height * height < 2.0 * PRECISION {
-        TAU * height / (PRECISION + 0.5 * height * height)
-    } else {
-        PI * (2.0 / PRECISION).sqrt()
-    };
+    let step =
+        if height * height < 2.0 * PRECISION { TAU * height / (PRECISION + 0.5 * height * height) } else { PI * (2.0 / PRECISION).sqrt() };
     let step = step.max(RANGE / MOST_NODES);
     (step, (RANGE / step).ceil() as i64)
 }

@@ -16,6 +16,6 @@ mod local;
 mod reference;
 mod refusals;
 mod regression_models;
+mod stochastic;
 mod targets;
 mod variational_em;
-mod stochastic;
