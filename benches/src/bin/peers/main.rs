@@ -71,8 +71,14 @@ struct Peer {
 
 impl Peer {
     fn new(python: &Path, script: &str) -> Result<Self> {
+        Self::with(python, script, &[])
+    }
+
+    /// With settings of the environment.
+    fn with(python: &Path, script: &str, environment: &[(&str, &str)]) -> Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-        let mut child = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let environment = environment.iter().copied();
+        let mut child = Command::new(python).arg(script).envs(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = BufReader::new(child.stdout.take().ok_or("no output")?);
         let input = child.stdin.take();
         let mut peer = Peer { child, input, output, version: String::new() };

@@ -102,7 +102,7 @@ impl FullRank {
     }
 
     /// L_i0 … L_ii.
-    pub(crate) fn row(&self, i: usize) -> &[f64] {
+    fn row(&self, i: usize) -> &[f64] {
         &self.lower[row_start(i)..row_start(i + 1)]
     }
 

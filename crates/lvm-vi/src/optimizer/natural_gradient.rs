@@ -8,7 +8,8 @@
 //! definite, whatever its length.
 
 use crate::family::{Family, FullRank, LowRank, MeanField, Variational};
-use ndarray::ArrayView1;
+use lvm_core::linalg;
+use ndarray::{Array2, ArrayView1};
 
 /// A family that knows the units of its parameters, the first d of which are the means.
 pub trait Geometry: Family {
@@ -32,47 +33,29 @@ impl Geometry for FullRank {
     /// Exact: with Δμ = L a and ΔL = L A, A lower triangular, KL = ½ ‖a‖² + ½ Σ_{i>j} A_ij² + Σ_i A_ii² (Tan 2021), so
     /// a = Lᵀ g_μ, A = tril(Lᵀ G) with half its diagonal, for G = ∂/∂L.
     fn precondition(&self, gradient: &mut [f64]) {
-        let d = self.dim();
+        let (d, l) = (self.dim(), self.factor());
         let start = |i: usize| i * (i + 1) / 2;
-        let (location, g) = gradient.split_at_mut(d);
-        // g_μ ← L (Lᵀ g_μ): Lᵀ from above, L from below, in place
-        for k in 0..d {
-            let (row, g_k) = (self.row(k), location[k]);
-            add_multiple(&mut location[..k], &row[..k], g_k);
-            location[k] = row[k] * g_k;
-        }
-        for i in (0..d).rev() {
-            location[i] = ArrayView1::from(self.row(i)).dot(&ArrayView1::from(&location[..=i]));
-        }
-        // ∂/∂L_ii from ∂/∂ log L_ii
-        (0..d).for_each(|i| g[start(i) + i] /= self.row(i)[i]);
-        // G ← A = Φ(tril(Lᵀ G)): row i needs rows k ≥ i of G only
+        let (location, triangle) = gradient.split_at_mut(d);
+        let moved = l.dot(&l.t().dot(&ArrayView1::from(&*location)));
+        location.iter_mut().zip(moved).for_each(|(g, m)| *g = m);
+        // G, on the diagonal ∂/∂L_ii from ∂/∂ log L_ii
+        let mut g = Array2::zeros((d, d));
         for i in 0..d {
-            let (head, below) = g.split_at_mut(start(i + 1));
-            let row = &mut head[start(i)..];
-            row.iter_mut().for_each(|v| *v *= self.row(i)[i]);
-            for k in i + 1..d {
-                let from = start(k) - start(i + 1);
-                add_multiple(row, &below[from..from + i + 1], self.row(k)[i]);
-            }
-            row[i] *= 0.5;
+            g.row_mut(i).iter_mut().zip(&triangle[start(i)..start(i + 1)]).for_each(|(g, t)| *g = *t);
+            g[[i, i]] /= l[[i, i]];
         }
-        // A ← L A, row i from rows k ≤ i of A; on the diagonal Δ log L_ii = A_ii
-        for i in (0..d).rev() {
-            let (above, row) = g.split_at_mut(start(i));
-            let diagonal = row[i];
-            row[..i].iter_mut().for_each(|v| *v *= self.row(i)[i]);
-            for k in 0..i {
-                add_multiple(&mut row[..=k], &above[start(k)..start(k + 1)], self.row(i)[k]);
-            }
-            row[i] = diagonal;
+        let mut a = linalg::matmul(l.t(), g.view());
+        for (i, mut row) in a.rows_mut().into_iter().enumerate() {
+            row[i] *= 0.5;
+            row.iter_mut().skip(i + 1).for_each(|v| *v = 0.0);
+        }
+        // on the diagonal Δ log L_ii = A_ii
+        let step = linalg::matmul(l.view(), a.view());
+        for i in 0..d {
+            triangle[start(i)..start(i + 1)].iter_mut().zip(step.row(i)).for_each(|(t, v)| *t = *v);
+            triangle[start(i) + i] = a[[i, i]];
         }
     }
-}
-
-/// a ← a + factor · b.
-fn add_multiple(a: &mut [f64], b: &[f64], factor: f64) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
 }
 
 impl Geometry for LowRank {
