@@ -124,7 +124,14 @@ pub fn normal_gamma(g: &mut Group<'_>, case: &Case) -> Outcome {
         &Tolerance::relative(1e-6, "b ↦ b₀ + C/2 + b/(2 a_N) is affine; the error after three iterations is still 1e-6 of b"),
     );
     let exact = |v: f64| Figure::exact(v, Source::E, 1e-12 * v.abs());
-    let headline = Headline::new(&format!("{}, normal-gamma", case.id), "q(μ) q(τ)", "coordinate ascent", exact(best), exact(optimum), exact(last.elbo));
+    let headline = Headline::new(
+        &format!("{}, normal-gamma", case.id),
+        "q(μ) q(τ)",
+        "coordinate ascent",
+        exact(best),
+        exact(optimum),
+        exact(last.elbo),
+    );
     g.headline(headline, 1e-6);
     Ok(())
 }

@@ -106,7 +106,13 @@ fn one_topic(g: &mut Group<'_>, documents: &Documents, counts: &[Vec<f64>]) -> O
     let per_document = evidence / counts.len() as f64;
     let t = Tolerance::rounding(WORDS, evidence);
     g.scalar("one topic: the ELBO is the exact log evidence, a document", Source::E, fitted.objective(), per_document, &t);
-    g.array("one topic: λ = η + counts", Source::E, &fitted.model.lambda().column(0).to_owned(), &(n + eta), &Tolerance::rounding(60, n_max(counts)));
+    g.array(
+        "one topic: λ = η + counts",
+        Source::E,
+        &fitted.model.lambda().column(0).to_owned(),
+        &(n + eta),
+        &Tolerance::rounding(60, n_max(counts)),
+    );
     Ok(())
 }
 
@@ -132,6 +138,13 @@ fn full_batch(g: &mut Group<'_>) -> Outcome {
     }
     let t = Tolerance::relative(1e-10, "the same sums over 60 documents in another order (VERIFY: 1e-10 of one evaluation)");
     let (ours, theirs, scale) = (Array1::from(ours), Array1::from(theirs), Array1::from(scale));
-    g.array_scaled("λ after each of fifteen steps of all documents, and after iterations of coordinate ascent", Source::I, &ours, &theirs, &scale, &t);
+    g.array_scaled(
+        "λ after each of fifteen steps of all documents, and after iterations of coordinate ascent",
+        Source::I,
+        &ours,
+        &theirs,
+        &scale,
+        &t,
+    );
     Ok(())
 }

@@ -20,9 +20,8 @@ pub fn bounds(g: &mut Group<'_>, case: &Case) -> Outcome {
     let narrow = MeanField::new(&mean, &variances.mapv(f64::sqrt).to_vec())?;
     let groups = if g.budget == Budget::Quick { 2000 } else { 20_000 };
     // the same draws in groups of 1, 2, 4, …: log((a + b)/2) ≥ (log a + log b)/2, so no noise can lower the bound
-    let ladder: Vec<f64> = (0..6)
-        .map(|i| iwae(&narrow, &target, 1 << i, groups * 32 >> i, g.seed(0)).map(|e| e.mean))
-        .collect::<Result<_, _>>()?;
+    let ladder: Vec<f64> =
+        (0..6).map(|i| iwae(&narrow, &target, 1 << i, groups * 32 >> i, g.seed(0)).map(|e| e.mean)).collect::<Result<_, _>>()?;
     let fall = ladder.windows(2).map(|w| (w[0] - w[1]).max(0.0)).fold(0.0, f64::max);
     let shown = ladder.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ");
     g.bounded(format!("IWAE at k = 1, 2, 4, …, 32 ({shown}): largest fall"), Source::I, fall, &Tolerance::rounding(groups * 32, 1.0));
@@ -56,10 +55,17 @@ pub fn bounds(g: &mut Group<'_>, case: &Case) -> Outcome {
     let d = mean.len() as f64;
     let second = (0.5 * d * (scale.ln() - (2.0 - 1.0 / scale).ln())).exp();
     let (seed, mut look) = (g.seed(42), 0);
-    g.expectation("second moment of the weights", (Truth::from(second), Source::E), Claim::Equal(2.0 * margin * second), groups, "∫ p²/q", |n| {
-        look += 1;
-        Ok(log_weights(&wide, &target, n, seed.wrapping_add(look))?.values.into_iter().map(|w| (2.0 * w).exp()).collect())
-    })?;
+    g.expectation(
+        "second moment of the weights",
+        (Truth::from(second), Source::E),
+        Claim::Equal(2.0 * margin * second),
+        groups,
+        "∫ p²/q",
+        |n| {
+            look += 1;
+            Ok(log_weights(&wide, &target, n, seed.wrapping_add(look))?.values.into_iter().map(|w| (2.0 * w).exp()).collect())
+        },
+    )?;
     let draws = WeightedDraws::new(&wide, &target, 32 * groups, g.seed(43))?;
     let cubo = draws.log_evidence().mean + 0.5 * draws.renyi_2();
     let t = Tolerance::absolute(

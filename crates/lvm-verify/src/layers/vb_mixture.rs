@@ -6,12 +6,11 @@ use crate::layers::shared::{file_absolute, file_tolerance};
 use crate::suite::{Group, Outcome, Problem};
 use lvm_core::fit::{Algorithm, Stopping};
 use lvm_core::gmm::SecondMoments;
+use lvm_core::linalg;
 use lvm_core::rows::RowSource;
 use lvm_core::special::lgamma;
-use lvm_core::linalg;
 use lvm_vi::cavi::mixture::{
-    BayesianMixture, BayesianMixtureModel, BayesianMixtureState, MixtureStart, PriorSettings, Scale, WeightFactor,
-    WeightPrior,
+    BayesianMixture, BayesianMixtureModel, BayesianMixtureState, MixtureStart, PriorSettings, Scale, WeightFactor, WeightPrior,
 };
 use ndarray::{Array1, Array2, Axis};
 use std::f64::consts::{LN_2, PI, TAU};
@@ -257,9 +256,21 @@ fn offsets(g: &mut Group<'_>, s: &Setting) -> Outcome {
     }
     // the bounds themselves are a few nats for each number of the table
     let size = 10.0 * s.x.len() as f64;
-    g.array("K = 1 … 5: ELBO − scikit-learn's bound", Source::E, &Array1::from(ours.clone()), &Array1::from(theirs), &Tolerance::rounding(s.x.len(), size));
+    g.array(
+        "K = 1 … 5: ELBO − scikit-learn's bound",
+        Source::E,
+        &Array1::from(ours.clone()),
+        &Array1::from(theirs),
+        &Tolerance::rounding(s.x.len(), size),
+    );
     let differ = ours.windows(2).all(|w| (w[0] - w[1]).abs() > 1e-3);
     let found = ours.iter().map(|v| format!("{v:.2}")).collect::<Vec<_>>().join(", ");
-    g.holds("the difference depends on K", found, "another for each K", differ, "a bound without it must not choose K (scikit-learn 8823, 19074)");
+    g.holds(
+        "the difference depends on K",
+        found,
+        "another for each K",
+        differ,
+        "a bound without it must not choose K (scikit-learn 8823, 19074)",
+    );
     Ok(())
 }

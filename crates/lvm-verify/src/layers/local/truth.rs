@@ -10,26 +10,26 @@ use lvm_core::model::{Evidence, Infer};
 use ndarray::{Array1, Array2, Axis};
 
 /// p(z_n | x_n) = N(z̄_n, Λ⁻¹), log p(x_n) and what follows.
-pub struct Truth {
+pub(super) struct Truth {
     /// z̄ (N, q).
-    pub mean: Array2<f64>,
+    pub(super) mean: Array2<f64>,
     /// Λ⁻¹ (q, q).
-    pub covariance: Array2<f64>,
+    pub(super) covariance: Array2<f64>,
     /// Λ = I + Wᵀ Ψ⁻¹ W (q, q).
-    pub precision: Array2<f64>,
+    pub(super) precision: Array2<f64>,
     /// log p(x_n) in nats (N).
-    pub log_evidence: Array1<f64>,
+    pub(super) log_evidence: Array1<f64>,
     /// ½ (Σ_i log Λ_ii − log det Λ), the KL of the mean field in every row.
-    pub family_gap: f64,
+    pub(super) family_gap: f64,
     /// Q by LAPACK, I by lvm-core's own analytic posterior.
-    pub source: Source,
+    pub(super) source: Source,
     /// What numbers of the size of a log density may be off by, relatively and absolutely.
-    pub tolerance: Tolerance,
+    pub(super) tolerance: Tolerance,
 }
 
 impl Truth {
     /// By D x D matrices on LAPACK; without it, by the analytic posterior of lvm-core.
-    pub fn of(model: &LinearGaussian, x: &Array2<f64>) -> Result<Truth, Problem> {
+    pub(super) fn of(model: &LinearGaussian, x: &Array2<f64>) -> Result<Truth, Problem> {
         let (w, psi) = (model.loadings(), model.noise());
         let q = model.latents();
         let precision = Array2::eye(q) + w.t().dot(&(w / &psi.to_owned().insert_axis(Axis(1))));
@@ -62,23 +62,18 @@ impl Truth {
     }
 
     /// Mean log p(x_n) over the first `rows` rows, nats a row.
-    pub fn evidence_of(&self, rows: usize) -> f64 {
+    pub(super) fn evidence_of(&self, rows: usize) -> f64 {
         self.log_evidence.iter().take(rows).sum::<f64>() / rows as f64
     }
 
-    /// Mean log p(x_n), nats a row.
-    pub fn evidence(&self) -> f64 {
-        self.evidence_of(self.log_evidence.len())
-    }
-
     /// The tolerance on a mean log density.
-    pub fn allowed(&self) -> f64 {
+    pub(super) fn allowed(&self) -> f64 {
         let size = self.log_evidence.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         self.tolerance.allowed(size)
     }
 
     /// KL(N(m, S) ‖ N(z̄_n, Λ⁻¹)) = ½ [tr ΛS − q − log det ΛS + (m − z̄)ᵀ Λ (m − z̄)] of row n.
-    pub fn kl(&self, n: usize, mean: &Array1<f64>, covariance: &Array2<f64>) -> Result<f64, Problem> {
+    pub(super) fn kl(&self, n: usize, mean: &Array1<f64>, covariance: &Array2<f64>) -> Result<f64, Problem> {
         let away = mean - &self.mean.row(n);
         let trace = (&self.precision * &covariance.t()).sum();
         let q = mean.len() as f64;
