@@ -32,7 +32,10 @@ pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::B, "B1", "labels of an iris mixture", labels);
     suite.group(Layer::B, "B1", "latents of a factor model", latents);
     suite.group(Layer::B, "B2", "coefficients of a linear regression, mean field", regression);
-    suite.group(Layer::B, "B2", "log tau of eight schools, mean field", schools);
+    // a thousand fits are more than a minute has room for
+    if suite.selection.budget != Budget::Quick {
+        suite.group(Layer::B, "B2", "log tau of eight schools, mean field", schools);
+    }
 }
 
 /// Simulations of the first look, and the distance between distributions that must be seen.
@@ -157,7 +160,7 @@ fn latents(g: &mut Group<'_>) -> Outcome {
 /// Coefficients of a linear regression: the mean field has the right means.
 fn regression(g: &mut Group<'_>) -> Outcome {
     let x = Array2::from_shape_fn((12, 3), |(n, j)| if j == 0 { 1.0 } else { ((n * (j + 1)) as f64).sin() + 0.5 * j as f64 });
-    let simulations = if g.budget == Budget::Quick { 3000 } else { 20_000 };
+    let simulations = if g.budget == Budget::Quick { 5000 } else { 30_000 };
     let simulate = |rng: &mut Stream| {
         // invariant: 2 and 1 are standard deviations
         let (prior, noise) = (Normal::new(0.0, 2.0).expect("a normal"), Normal::new(0.0, 1.0).expect("a normal"));
@@ -170,48 +173,31 @@ fn regression(g: &mut Group<'_>) -> Outcome {
         let target = lvm_vi::expectation::GaussianTarget::from_covariance(exact.mean(), exact.covariance())?;
         FixedPoint { shape: Shape::Diagonal, ..Default::default() }.fit(&target)?.model.mean_field()
     };
-    let found = vsbc(simulations, simulate, fit, g.seed(0))?;
     let margin = if g.budget == Budget::Quick { 0.06 } else { 0.025 };
-    for (i, p) in found.probabilities.columns().into_iter().enumerate() {
-        let all = p.to_vec();
-        let mut next = 0;
-        // one look only: the simulations are all made
-        g.expectation(
-            format!("coefficient {}: mean of P_q(w < w₀)", i + 1),
-            (Truth::from(0.5), Source::E),
-            Claim::Equal(margin),
-            simulations,
-            "symmetric, so ½ on average",
-            |n| {
-                next += n;
-                if next > all.len() {
-                    Err(Problem("more simulations are needed than were made".into()))
-                } else {
-                    Ok(all[next - n..next].to_vec())
-                }
-            },
-        )?;
-        let distance = kolmogorov(all);
-        let band = dkwm(simulations, g.alpha_of_look());
-        g.holds(
-            format!("coefficient {}: distance from uniform", i + 1),
-            format!("{distance:.4}"),
-            format!("band {band:.4}, shown only"),
-            true,
-            "narrow standard deviations are the family's, not an error",
-        );
+    for i in 0..3 {
+        let (seed, mut look) = (g.seed(i as u64), 0);
+        let name = format!("coefficient {}: mean of P_q(w < w₀)", i + 1);
+        let reason = "a mean field of unbiased means: symmetric, so ½ on average, whatever its spread";
+        g.expectation(name, (Truth::from(0.5), Source::E), Claim::Equal(margin), simulations, reason, |n| {
+            look += 1;
+            Ok(vsbc(n, &simulate, fit, seed.wrapping_add(look))?.probabilities.column(i).to_vec())
+        })?;
     }
+    let p = vsbc(1000, &simulate, fit, g.seed(9))?.symmetry_p_values(9999, g.seed(10))?;
+    let least = p.iter().copied().fold(1.0, f64::min);
+    let reason = "the test of symmetry itself; it fails by chance for one seed in 3000, and the seed is fixed but for nightly runs";
+    g.holds("no coefficient asymmetric", format!("least p = {least:.3}"), "p > 1e-4", least > 1e-4, reason);
     Ok(())
 }
 
 /// log τ of eight schools: the mean field of the non-centred form is biased, and calibration must say so.
 fn schools(g: &mut Group<'_>) -> Outcome {
     let sd = array![15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0];
-    let simulations = if g.budget == Budget::Quick { 300 } else { 2000 };
+    let simulations = if g.budget == Budget::Full { 1000 } else { 10_000 };
     let simulate = |rng: &mut Stream| {
         // invariant: 1 is a standard deviation
         let unit = Normal::new(0.0, 1.0).expect("a normal");
-        let (mu, tau) = (5.0 * unit.sample(rng), 10.0 * unit.sample(rng).abs());
+        let (mu, tau) = (5.0 * unit.sample(rng), 5.0 * unit.sample(rng).abs());
         let z: Vec<f64> = (0..8).map(|_| unit.sample(rng)).collect();
         let y: Array1<f64> = z.iter().zip(&sd).map(|(z, s)| mu + tau * z + s * unit.sample(rng)).collect();
         (z.into_iter().chain([mu, tau.ln()]).collect(), y)
@@ -222,7 +208,7 @@ fn schools(g: &mut Group<'_>) -> Outcome {
             sd: sd.clone(),
             parametrisation: Parametrisation::NonCentred,
             mu: Prior::Normal(0.0, 5.0),
-            tau: Prior::HalfNormal(10.0),
+            tau: Prior::HalfNormal(5.0),
         };
         FixedPoint { shape: Shape::Diagonal, gradient_tolerance: 1e-6, ..Default::default() }
             .fit(model.expectation()?.as_ref())?

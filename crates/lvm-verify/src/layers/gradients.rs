@@ -126,13 +126,13 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
     let mut variances = Vec::new();
     for (i, (label, estimator, draws)) in ESTIMATORS.into_iter().enumerate() {
         let seed = g.seed(100 * index + i as u64);
-        let pilot = estimates((estimator, draws), q, target, (4000, seed, 1 << 40))?;
+        let pilot = estimates((estimator, draws), q, target, (if g.quick { 1000 } else { 4000 }, seed, 1 << 40))?;
         let spread = pilot.var_axis(ndarray::Axis(0), 1.0);
         variances.push(spread.sum() * draws as f64);
         let by_score = matches!(estimator, Gradient::ScoreFunction { .. });
         let margin = match (g.budget, by_score) {
-            (Budget::Quick, false) => 0.2,
-            (Budget::Quick, true) => 0.5,
+            (Budget::Quick, false) => 0.3,
+            (Budget::Quick, true) => 1.0,
             (Budget::Full, false) => 0.05,
             // hundreds of times the variance of the others: their margin would take hours
             (Budget::Full, true) => 0.2,

@@ -117,8 +117,16 @@ fn gradients(g: &mut Group<'_>) -> Outcome {
     for c in 0..k {
         joint.column_mut(c).assign(&model.log_joint(&rows, &Array1::from_elem(5, c))?);
     }
+    // a component that explains a row a hundred nats worse is drawn once in a while and drowns everything: at most 3 nats below the best
+    for mut row in joint.rows_mut() {
+        let best = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.mapv_inplace(|v| v.max(best - 3.0) - best);
+    }
     let target = Labels(joint.clone());
     for (name, flat) in [("at the truth", 1.0), ("flattened", 0.3), ("nearly uniform", 0.05)] {
+        if g.budget == Budget::Quick && flat != 0.3 {
+            continue;
+        }
         let p = exact.select(Axis(0), &order[..5]).mapv(|v| v.max(1e-3).powf(flat));
         let p = &p / &p.sum_axis(Axis(1)).insert_axis(Axis(1));
         let q = Categorical::new(p.view())?;

@@ -16,7 +16,7 @@ mod truth;
 
 use super::shared::standardised;
 use crate::check::Layer;
-use crate::suite::{Problem, Suite};
+use crate::suite::{Budget, Problem, Suite};
 use crate::tables;
 use lvm_core::fa::FaMl;
 use lvm_core::linear_gaussian::LinearGaussian;
@@ -34,6 +34,10 @@ pub fn all(suite: &mut Suite<'_>) {
             let case = format!("{table}, {name} with {q} latents");
             suite.group(Layer::P, "P1", &case, |g| optima::posteriors(g, &Setting::new(table, kind, q)?));
             suite.group(Layer::O, "O1", &case, |g| engines::all(g, &Setting::new(table, kind, q)?));
+            // within a minute, iterations and draws on the smallest table only
+            if suite.selection.budget == Budget::Quick && table != "wine" {
+                continue;
+            }
             suite.group(Layer::O, "O1", &format!("{case}, a few rows"), |g| stochastic::few_rows(g, &Setting::new(table, kind, q)?));
             suite.group(Layer::C, if kind == Kind::Ppca { "C4" } else { "C5" }, &format!("{case}, variational EM"), |g| {
                 learning::variational_em(g, &table_of(table, kind)?, kind, q)

@@ -12,19 +12,19 @@ use ndarray::{Array1, Array2, Axis};
 /// p(z_n | x_n) = N(z̄_n, Λ⁻¹), log p(x_n) and what follows.
 pub(super) struct Truth {
     /// z̄ (N, q).
-    pub mean: Array2<f64>,
+    pub(super) mean: Array2<f64>,
     /// Λ⁻¹ (q, q).
-    pub covariance: Array2<f64>,
+    pub(super) covariance: Array2<f64>,
     /// Λ = I + Wᵀ Ψ⁻¹ W (q, q).
-    pub precision: Array2<f64>,
+    pub(super) precision: Array2<f64>,
     /// log p(x_n) in nats (N).
-    pub log_evidence: Array1<f64>,
+    pub(super) log_evidence: Array1<f64>,
     /// ½ (Σ_i log Λ_ii − log det Λ), the KL of the mean field in every row.
-    pub family_gap: f64,
+    pub(super) family_gap: f64,
     /// Q by LAPACK, I by lvm-core's own analytic posterior.
-    pub source: Source,
+    pub(super) source: Source,
     /// What numbers of the size of a log density may be off by, relatively and absolutely.
-    pub tolerance: Tolerance,
+    pub(super) tolerance: Tolerance,
 }
 
 impl Truth {
