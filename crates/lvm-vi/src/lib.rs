@@ -21,12 +21,13 @@ pub mod diagnose;
 pub mod estimator;
 pub mod expectation;
 pub mod family;
+pub mod file;
+pub mod fit;
 pub mod local;
 pub mod models;
+pub mod optimizer;
 #[cfg(feature = "nuts")]
 pub mod simulate;
-pub mod fit;
-pub mod optimizer;
 pub mod target;
 
 #[cfg(doctest)]
