@@ -43,6 +43,7 @@ pub(crate) fn text(report: &VerifyReport) -> String {
 fn sentence(report: &VerifyReport) -> String {
     let passed = report.checks.iter().filter(|c| c.verdict == Level::Pass).count();
     let what = match (report.verdict, report.fitted_to_these_rows) {
+        (Level::Pass, _) if report.objective == "ELBO" => "the bound and its optimum are what the file says",
         (Level::Pass, true) => "the fit and its posterior are what they claim to be",
         (Level::Pass, false) => "the posterior is what it claims to be",
         (Level::Warn, _) => "usable, with the reservations below",
