@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The data, the model or a file is at fault: exit code 1.
     Fault(String),
+    /// The answer is on standard output, and it is that something is wrong: exit code 1.
+    Verdict(String),
     /// Whoever read standard output has gone away; not a failure, only a reason to stop.
     Closed,
 }
@@ -32,7 +34,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Fault(_) => 1,
+            Failure::Fault(_) | Failure::Verdict(_) => 1,
             Failure::Closed => 0,
         }
     }
@@ -42,7 +44,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Usage(message) => write!(f, "error: {message}\n\nFor more information, try '--help'."),
-            Failure::Fault(message) => write!(f, "error: {message}"),
+            Failure::Fault(message) | Failure::Verdict(message) => write!(f, "error: {message}"),
             Failure::Closed => Ok(()),
         }
     }

@@ -75,11 +75,19 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
         ErrorKind::MissingColumn { column, .. } => {
             (format!("every cell of column {} is missing; leave it out", name(*column)), Some(without(columns, &[*column])))
         }
+        ErrorKind::NotPositiveDefinite { .. } if family == Family::Bgmm => (
+            "the covariance of the table, on which the prior is centred, is singular: a column is a sum of others, or there are few rows"
+                .to_owned(),
+            Some("--covariance diag needs none; or leave columns out with --without".to_owned()),
+        ),
         ErrorKind::TooFewRows { .. } => {
             let fewer = match family {
                 Family::Gmm => "fewer components (-k)",
                 Family::Ppca => "fewer components (-q)",
                 Family::Fa => "fewer factors (-q)",
+                Family::Bgmm | Family::Multinomial => "fewer components (-k)",
+                Family::Bppca => "fewer components (-q)",
+                Family::Lda => "fewer topics (-k)",
             };
             (error.to_string(), Some(format!("use {fewer} or columns (--columns), or more rows")))
         }
@@ -117,7 +125,7 @@ fn without(columns: &[String], left_out: &[usize]) -> String {
 /// The option that sets a field of the library's configuration.
 fn option(family: Family, field: &str) -> Option<&'static str> {
     Some(match field {
-        "components" if family == Family::Gmm => "-k",
+        "components" | "topics" if !matches!(family, Family::Ppca | Family::Fa | Family::Bppca) => "-k",
         "components" | "factors" => "-q",
         "start" => "--init",
         "restarts" => "--restarts",

@@ -101,6 +101,15 @@ pub(crate) fn check_table_target(target: Option<&Path>) -> Outcome {
     }
 }
 
+/// Says before any work whether a page can be written there.
+pub(crate) fn check_page_target(target: Option<&Path>) -> Outcome {
+    let Some(path) = target else { return Ok(()) };
+    match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
+        Some("html" | "htm") => check_folder(path),
+        _ => Err(Failure::usage(format!("{}: a page ends in .html", path.display()))),
+    }
+}
+
 fn check_folder(path: &Path) -> Outcome {
     let shown = path.display();
     if path.is_dir() {

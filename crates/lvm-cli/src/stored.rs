@@ -13,6 +13,12 @@ use lvm_core::imputation::Imputation;
 use lvm_core::model::{Evidence, LatentModel};
 use lvm_core::ppca::Ppca;
 use lvm_core::rows::RowSource;
+use lvm_vi::cavi::bayesian_ppca::BayesianPpcaModel;
+use lvm_vi::cavi::documents::Documents;
+use lvm_vi::cavi::lda::LdaModel;
+use lvm_vi::cavi::mixture::BayesianMixtureModel;
+use lvm_vi::cavi::multinomial_mixture::MultinomialMixturePosterior;
+use lvm_vi::file as vi;
 use ndarray::Array1;
 use std::path::Path;
 
@@ -25,6 +31,14 @@ pub(crate) enum Model {
     Ppca(Ppca),
     /// Factor analysis.
     Fa(FactorAnalysis),
+    /// A Bayesian Gaussian mixture.
+    Bgmm(BayesianMixtureModel),
+    /// Bayesian PCA.
+    Bppca(BayesianPpcaModel),
+    /// A Bayesian mixture of multinomials.
+    Multinomial(MultinomialMixturePosterior),
+    /// Latent Dirichlet allocation.
+    Lda(LdaModel),
 }
 
 /// Which of them.
@@ -36,15 +50,27 @@ pub(crate) enum Family {
     Ppca,
     /// Factor analysis.
     Fa,
+    /// Bayesian Gaussian mixtures.
+    Bgmm,
+    /// Bayesian PCA.
+    Bppca,
+    /// Bayesian mixtures of multinomials.
+    Multinomial,
+    /// Latent Dirichlet allocation.
+    Lda,
 }
 
 impl Family {
-    /// `gmm`, `ppca` or `fa`.
+    /// As it is typed and as files name it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Family::Gmm => "gmm",
             Family::Ppca => "ppca",
             Family::Fa => "fa",
+            Family::Bgmm => "bgmm",
+            Family::Bppca => "bppca",
+            Family::Multinomial => "multinomial-mixture",
+            Family::Lda => "lda",
         }
     }
 }
@@ -58,11 +84,15 @@ pub(crate) struct Stored {
 
 /// Reads a model file.
 pub(crate) fn load(path: &Path) -> Outcome<Stored> {
-    let (model, header) = lvm_data::model::load(path).map_err(hint::data)?;
+    let (model, header) = lvm_data::model::load_with(path, vi::decode).map_err(hint::data)?;
     let model = match model {
-        file::Model::Gmm(model) => Model::Gmm(model),
-        file::Model::Ppca(model) => Model::Ppca(model),
-        file::Model::Fa(model) => Model::Fa(model),
+        vi::Model::Core(file::Model::Gmm(model)) => Model::Gmm(model),
+        vi::Model::Core(file::Model::Ppca(model)) => Model::Ppca(model),
+        vi::Model::Core(file::Model::Fa(model)) => Model::Fa(model),
+        vi::Model::BayesianMixture(model) => Model::Bgmm(model),
+        vi::Model::BayesianPpca(model) => Model::Bppca(model),
+        vi::Model::MultinomialMixture(model) => Model::Multinomial(model),
+        vi::Model::Lda(model) => Model::Lda(model),
         other => {
             let message = format!("{}: this program can't use a model of kind {}; a later version may", path.display(), other.kind());
             return Err(Failure::fault(message));
@@ -72,20 +102,24 @@ pub(crate) fn load(path: &Path) -> Outcome<Stored> {
 }
 
 /// Writes a fitted model with the record of its fit, whole or not at all.
-pub(crate) fn save(path: &Path, input: &Input, fitted: &Fitted<Model>, criteria: Criteria) -> Outcome {
+pub(crate) fn save(path: &Path, input: &Input, fitted: &Fitted<Model>, criteria: Option<Criteria>) -> Outcome {
     let header = Header {
         columns: input.columns().to_vec(),
         n: Some(input.total_weight()),
         fit: Some(FitRecord::from(fitted)),
-        criteria: Some(criteria),
+        criteria,
         ..Header::default()
     };
     let model = match fitted.model.clone() {
-        Model::Gmm(model) => file::Model::Gmm(model),
-        Model::Ppca(model) => file::Model::Ppca(model),
-        Model::Fa(model) => file::Model::Fa(model),
+        Model::Gmm(model) => vi::Model::Core(file::Model::Gmm(model)),
+        Model::Ppca(model) => vi::Model::Core(file::Model::Ppca(model)),
+        Model::Fa(model) => vi::Model::Core(file::Model::Fa(model)),
+        Model::Bgmm(model) => vi::Model::BayesianMixture(model),
+        Model::Bppca(model) => vi::Model::BayesianPpca(model),
+        Model::Multinomial(model) => vi::Model::MultinomialMixture(model),
+        Model::Lda(model) => vi::Model::Lda(model),
     };
-    lvm_data::model::save(path, &model, &header).map_err(hint::data)
+    lvm_data::model::save_bytes(path, vi::encode(&model, &header)).map_err(hint::data)
 }
 
 impl Model {
@@ -95,16 +129,51 @@ impl Model {
             Model::Gmm(_) => Family::Gmm,
             Model::Ppca(_) => Family::Ppca,
             Model::Fa(_) => Family::Fa,
+            Model::Bgmm(_) => Family::Bgmm,
+            Model::Bppca(_) => Family::Bppca,
+            Model::Multinomial(_) => Family::Multinomial,
+            Model::Lda(_) => Family::Lda,
         }
     }
 }
 
-/// The number of free parameters.
-pub(crate) fn n_parameters(model: &Model) -> usize {
+/// Counts of words from a table, a document a row.
+pub(crate) fn documents(rows: &dyn RowSource) -> lvm_core::Result<Documents> {
+    let documents = Documents::from_table(rows)?;
+    match documents.len() == rows.n_rows() {
+        true => Ok(documents),
+        // they would shift the numbers of the rows after them
+        false => Err(lvm_core::Error::config("documents", "documents of weight zero must be left out of the table")),
+    }
+}
+
+/// Components with at least half a row, or latent dimensions not switched off.
+pub(crate) fn in_use(model: &Model) -> usize {
     match model {
-        Model::Gmm(model) => model.n_parameters(),
-        Model::Ppca(model) => model.n_parameters(),
-        Model::Fa(model) => model.n_parameters(),
+        Model::Gmm(model) => model.n_components(),
+        Model::Ppca(model) => model.components(),
+        Model::Fa(model) => model.factors(),
+        // of m rows, β = β₀ + m of them are in a component
+        Model::Bgmm(model) => {
+            let prior = model.prior().mean_precision();
+            model.components().mean_precision().iter().filter(|beta| **beta - prior >= 0.5).count()
+        }
+        Model::Bppca(model) => model.effective_dimension(),
+        Model::Multinomial(model) => model.weights().alpha().iter().filter(|a| **a - model.priors().0 >= 0.5).count(),
+        Model::Lda(model) => {
+            let words = model.vocabulary() as f64;
+            model.lambda().columns().into_iter().filter(|column| column.sum() - words * model.eta() >= 0.5).count()
+        }
+    }
+}
+
+/// The number of free parameters, of a model that was fitted by maximum likelihood.
+pub(crate) fn n_parameters(model: &Model) -> Option<usize> {
+    match model {
+        Model::Gmm(model) => Some(model.n_parameters()),
+        Model::Ppca(model) => Some(model.n_parameters()),
+        Model::Fa(model) => Some(model.n_parameters()),
+        Model::Bgmm(_) | Model::Bppca(_) | Model::Multinomial(_) | Model::Lda(_) => None,
     }
 }
 
@@ -130,6 +199,10 @@ impl Stored {
             Model::Gmm(model) => model.dim(),
             Model::Ppca(model) => model.dim(),
             Model::Fa(model) => model.dim(),
+            Model::Bgmm(model) => model.dim(),
+            Model::Bppca(model) => model.mean().len(),
+            Model::Multinomial(model) => model.words().first().map_or(0, |q| q.alpha().len()),
+            Model::Lda(model) => model.vocabulary(),
         }
     }
 
@@ -162,12 +235,31 @@ impl Stored {
         })
     }
 
-    /// log p(x) of each row.
+    /// How it was fitted, where what was maximised is a bound.
+    pub(crate) fn bound_record(&self) -> Option<report::BoundRecord> {
+        let fit = self.header.fit.as_ref()?;
+        let mean_elbo = *fit.trace.last()?;
+        Some(report::BoundRecord {
+            seed: fit.seed,
+            status: fit.status,
+            iterations: fit.trace.len(),
+            trace: fit.trace.clone(),
+            repairs: fit.repairs.clone(),
+            elbo: mean_elbo * self.header.n?,
+            mean_elbo,
+        })
+    }
+
+    /// log p(x) of each row: predictive for bgmm and multinomial-mixture, at the posterior mean for bppca, a bound of it for lda.
     pub(crate) fn log_evidence(&self, rows: &dyn RowSource) -> lvm_core::Result<Array1<f64>> {
         match &self.model {
             Model::Gmm(model) => model.log_evidence(rows),
             Model::Ppca(model) => model.log_evidence(rows),
             Model::Fa(model) => model.log_evidence(rows),
+            Model::Bgmm(model) => model.log_evidence(rows),
+            Model::Bppca(model) => model.point_estimate()?.log_evidence(rows),
+            Model::Multinomial(model) => model.log_predictive(&documents(rows)?),
+            Model::Lda(model) => Ok(model.infer(&documents(rows)?)?.bounds),
         }
     }
 
@@ -177,6 +269,11 @@ impl Stored {
             Model::Gmm(model) => model.impute(rows),
             Model::Ppca(model) => model.impute(rows),
             Model::Fa(model) => model.impute(rows),
+            Model::Bgmm(model) => model.point_estimate()?.impute(rows),
+            Model::Bppca(model) => model.point_estimate()?.impute(rows),
+            Model::Multinomial(_) | Model::Lda(_) => {
+                Err(lvm_core::Error::config("model", "a model of documents has no missing counts to fill: a word not counted is 0"))
+            }
         }
     }
 }

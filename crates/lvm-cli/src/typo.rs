@@ -67,6 +67,9 @@ fn subcommand(error: &clap::Error) -> Option<String> {
 fn synonym(word: &str) -> Option<&'static str> {
     Some(match word.to_lowercase().as_str() {
         "gmm" | "ppca" | "fa" => "say first what to do: lvm fit gmm|ppca|fa DATA, or lvm select gmm|ppca|fa DATA --max MAX",
+        "bgmm" | "bppca" | "multinomial-mixture" | "lda" => "say first what to do: lvm fit bgmm|bppca|multinomial-mixture|lda DATA",
+        "check" | "diagnose" | "validate" => "lvm verify MODEL DATA judges a fit and its posterior",
+        "inference" | "approximate" => "lvm infer MODEL DATA --method METHOD approximates the posterior",
         "train" | "learn" | "estimate" => "lvm fit gmm|ppca|fa DATA fits a model",
         "predict" | "cluster" | "classify" | "label" => {
             "lvm map MODEL DATA gives the component of each row, lvm posterior its probabilities"
@@ -86,6 +89,10 @@ fn synonym(word: &str) -> Option<&'static str> {
 fn family(word: &str) -> Option<&'static str> {
     Some(match word.to_lowercase().as_str() {
         "mixture" | "gm" | "kmeans" | "k-means" | "gaussianmixture" => "gmm is the Gaussian mixture",
+        "vbgmm" | "dpgmm" | "dpmm" | "bayesiangaussianmixture" => "bgmm is the Bayesian Gaussian mixture",
+        "bpca" | "vbpca" | "vbppca" | "bayesianpca" => "bppca is Bayesian PCA",
+        "multinomial" | "mmm" => "multinomial-mixture puts rows of counts in clusters",
+        "topics" | "topic" | "latentdirichletallocation" => "lda is latent Dirichlet allocation",
         "factor" | "factors" | "efa" | "factoranalysis" => "fa is factor analysis",
         _ => return None,
     })
@@ -96,7 +103,7 @@ fn argument(error: &clap::Error) -> Option<String> {
     let word = text(error, ContextKind::InvalidArg)?;
     let usage = usage(error);
     let select = usage.contains("lvm select");
-    let mixture = usage.contains("gmm");
+    let mixture = ["gmm", "multinomial", "lda"].iter().any(|name| usage.contains(name));
     let meant = match word {
         "-k" | "-K" | "-q" | "-Q" | "--components" | "--factors" | "-n" if select => "select tries all sizes up to --max",
         "-q" | "-Q" | "-K" | "-n" if mixture && usage.contains("lvm fit") => "-k is the number of components of a mixture",

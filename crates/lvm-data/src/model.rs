@@ -23,8 +23,16 @@ use std::path::Path;
 /// # Errors
 /// If the header does not fit the model, or if the file can't be written.
 pub fn save(path: impl AsRef<Path>, model: &Model, header: &Header) -> Result<()> {
+    save_bytes(path, encode(model, header))
+}
+
+/// Writes the bytes of a model file of any kind, whole or not at all.
+///
+/// # Errors
+/// The one given, or if the file can't be written.
+pub fn save_bytes(path: impl AsRef<Path>, bytes: lvm_core::Result<Vec<u8>>) -> Result<()> {
     let path = path.as_ref();
-    let bytes = encode(model, header).map_err(|e| Error::new(path, ErrorKind::Model(e)))?;
+    let bytes = bytes.map_err(|e| Error::new(path, ErrorKind::Model(e)))?;
     replace(path, |out| out.write_all(&bytes))
 }
 
@@ -33,6 +41,14 @@ pub fn save(path: impl AsRef<Path>, model: &Model, header: &Header) -> Result<()
 /// # Errors
 /// If the file can't be read, or if it is not a model file this version can read; the message says what is wrong with it.
 pub fn load(path: impl AsRef<Path>) -> Result<(Model, Header)> {
+    load_with(path, decode)
+}
+
+/// Reads a model file of any kind; `decode` makes a model of its bytes.
+///
+/// # Errors
+/// If the file can't be read, or that of `decode`.
+pub fn load_with<M>(path: impl AsRef<Path>, decode: impl FnOnce(&[u8]) -> lvm_core::Result<M>) -> Result<M> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
     decode(&bytes).map_err(|e| Error::new(path, ErrorKind::Model(e)))

@@ -21,6 +21,7 @@ pub mod diagnose;
 pub mod estimator;
 pub mod expectation;
 pub mod family;
+pub mod file;
 pub mod fit;
 pub mod local;
 pub mod models;

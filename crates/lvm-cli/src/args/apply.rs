@@ -1,7 +1,7 @@
 //! Commands that use a fitted model.
 
 use super::shared::{DataArgs, at_least_one, seed};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// Where a table of numbers goes.
@@ -105,4 +105,64 @@ pub(crate) struct InfoArgs {
     /// Print one JSON object instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `lvm verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A model file made by fit or select
+    pub(crate) model: PathBuf,
+    /// DATA are other rows than the model was fitted to: check the posterior, not the fit
+    #[arg(long)]
+    pub(crate) held_out: bool,
+    /// Seed of the random points at which identities are checked
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    pub(crate) seed: u64,
+    /// Also write the verdict as a page with pictures
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print one JSON object instead of the table
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `lvm infer`.
+#[derive(Debug, Args)]
+pub(crate) struct InferArgs {
+    /// A model file made by fit or select
+    pub(crate) model: PathBuf,
+    /// How to approximate p(z | x)
+    #[arg(long, value_enum, ignore_case = true)]
+    pub(crate) method: InferMethod,
+    /// Widths of the encoder's hidden layers, none to two (amortized)
+    #[arg(long, value_name = "H1,H2", value_delimiter = ',', value_parser = at_least_one)]
+    pub(crate) hidden: Vec<usize>,
+    /// Seed of the random numbers (stochastic, and amortized with --hidden)
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    pub(crate) seed: u64,
+    /// Write q of every row with its ELBO and KL to this file, .csv, .tsv or .npy
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON object instead of the summary
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// Ways to approximate a posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InferMethod {
+    /// The posterior itself
+    Exact,
+    /// Independent latents, at their optimum in closed form
+    MeanField,
+    /// A Gaussian of any covariance for every row, by Newton's method on its ELBO
+    FullRank,
+    /// The same by noisy gradients from draws; components by score-function gradients
+    Stochastic,
+    /// An encoder that gives q for any row, fitted to these rows
+    Amortized,
 }

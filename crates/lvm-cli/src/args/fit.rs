@@ -1,5 +1,6 @@
 //! `lvm fit gmm|ppca|fa`.
 
+use super::bayesian::{FitBgmmArgs, FitBppcaArgs, FitLdaArgs, FitMultinomialArgs};
 use super::shared::{DataArgs, Initial, SaveArgs, StoppingArgs, at_least_one, not_negative, seed};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -13,6 +14,14 @@ pub(crate) enum FitCommand {
     Ppca(FitPpcaArgs),
     /// Factor analysis
     Fa(FitFaArgs),
+    /// Bayesian Gaussian mixture by variational inference: the number of components is found
+    Bgmm(FitBgmmArgs),
+    /// Bayesian PCA by variational inference: the number of dimensions is found
+    Bppca(FitBppcaArgs),
+    /// Bayesian mixture of multinomials by variational inference: rows of counts in clusters
+    MultinomialMixture(FitMultinomialArgs),
+    /// Latent Dirichlet allocation by variational inference: topics of documents, which are rows of counts
+    Lda(FitLdaArgs),
 }
 
 /// `lvm fit gmm`.

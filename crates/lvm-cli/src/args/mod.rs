@@ -1,11 +1,15 @@
 //! First stage: what may be typed. What it means together with the data is checked in [`crate::commands`].
 
 mod apply;
+mod bayesian;
 mod fit;
 mod select;
 mod shared;
 
-pub(crate) use apply::{ImputeArgs, InfoArgs, MapArgs, PosteriorArgs, SampleArgs, ScoreArgs, TableOutArgs};
+pub(crate) use apply::{
+    ImputeArgs, InferArgs, InferMethod, InfoArgs, MapArgs, PosteriorArgs, SampleArgs, ScoreArgs, TableOutArgs, VerifyArgs,
+};
+pub(crate) use bayesian::{BayesianShape, FitBgmmArgs, FitBppcaArgs, FitLdaArgs, FitMultinomialArgs, WeightsPrior};
 pub(crate) use fit::{
     FaMethod, FactorArgs, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, MixtureArgs, PpcaMethod, RotationChoice, Shape,
 };
@@ -34,7 +38,7 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fit a model to a table by maximum likelihood
+    /// Fit a model to a table: by maximum likelihood, or by variational inference
     #[command(subcommand)]
     Fit(FitCommand),
     /// Fit several sizes, compare them, and keep the best
@@ -44,12 +48,16 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// p(z | x) of every row: component probabilities, or mean and covariance of the latent coordinates
     Posterior(PosteriorArgs),
+    /// p(z | x) by a variational method, and how far that is from the exact one
+    Infer(InferArgs),
     /// The most probable latent of every row
     Map(MapArgs),
     /// Draw new rows from a model
     Sample(SampleArgs),
     /// Fill missing cells with their conditional mean
     Impute(ImputeArgs),
+    /// Is the fit what the model file says, and is its posterior right? A verdict with reasons
+    Verify(VerifyArgs),
     /// What a model file holds
     Info(InfoArgs),
 }

@@ -171,6 +171,14 @@ pub(crate) fn at_least_two(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A finite number above zero.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
+
 /// A finite number of at least zero.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

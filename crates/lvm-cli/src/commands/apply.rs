@@ -8,6 +8,7 @@ use crate::report::{TableReport, nested};
 use crate::stored::{self, Model, Stored};
 use lvm_core::linear_gaussian::GaussianPosterior;
 use lvm_core::model::{Infer, MapLatent};
+use lvm_core::rows::RowSource;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::Serialize;
 
@@ -19,6 +20,9 @@ struct PosteriorReport {
     /// p(z = k | x) (N x K), for mixtures.
     #[serde(skip_serializing_if = "Option::is_none")]
     responsibilities: Option<Vec<Vec<f64>>>,
+    /// E[θ | x] (N x K), the shares of topics in each document, for lda.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics: Option<Vec<Vec<f64>>>,
     /// E[z | x] (N x q).
     #[serde(skip_serializing_if = "Option::is_none")]
     mean: Option<Vec<Vec<f64>>>,
@@ -31,13 +35,21 @@ struct PosteriorReport {
 pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     let stored = stored::load(&args.model)?;
-    if args.covariance && matches!(stored.model, Model::Gmm(_)) {
-        return Err(Failure::usage("--covariance is for PPCA and factor analysis; the latent of a mixture is a component"));
+    if args.covariance && !matches!(stored.model, Model::Ppca(_) | Model::Fa(_) | Model::Bppca(_)) {
+        return Err(Failure::usage(
+            "--covariance is for PPCA and factor analysis; the latent of this model is a component or shares of topics",
+        ));
     }
     let input = Input::for_model(&args.data, &stored)?;
     let rows = input.rows();
-    let mut report =
-        PosteriorReport { model: stored.family().name(), table: input.report(), responsibilities: None, mean: None, covariance: None };
+    let mut report = PosteriorReport {
+        model: stored.family().name(),
+        table: input.report(),
+        responsibilities: None,
+        topics: None,
+        mean: None,
+        covariance: None,
+    };
     let numbers = match &stored.model {
         Model::Gmm(model) => {
             let r = model.responsibilities(&rows).map_err(|e| input.explain(stored.family(), e))?;
@@ -46,8 +58,30 @@ pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
         }
         Model::Ppca(model) => gaussian(args, &mut report, &model.infer(&rows).map_err(|e| input.explain(stored.family(), e))?),
         Model::Fa(model) => gaussian(args, &mut report, &model.infer(&rows).map_err(|e| input.explain(stored.family(), e))?),
+        Model::Bppca(model) => {
+            let q = model.point_estimate().and_then(|model| model.infer(&rows));
+            gaussian(args, &mut report, &q.map_err(|e| input.explain(stored.family(), e))?)
+        }
+        Model::Bgmm(_) | Model::Multinomial(_) | Model::Lda(_) => {
+            let r = shares(&stored.model, &rows).map_err(|e| input.explain(stored.family(), e))?;
+            let nested = args.out.json.then(|| nested(r.view()));
+            let name = if matches!(stored.model, Model::Lda(_)) { "topic" } else { "component" };
+            *if name == "topic" { &mut report.topics } else { &mut report.responsibilities } = nested;
+            Numbers { columns: (0..r.ncols()).map(|k| format!("{name}_{k}")).collect(), x: r }
+        }
     };
     Emit { what: "posterior", out: &args.out, skipped: &report.table.skipped_columns }.emit(&numbers, &report)
+}
+
+/// q(z = k) of each row, or the shares of topics in each document.
+fn shares(model: &Model, rows: &dyn RowSource) -> lvm_core::Result<Array2<f64>> {
+    match model {
+        Model::Gmm(model) => model.responsibilities(rows),
+        Model::Bgmm(model) => model.responsibilities(rows),
+        Model::Multinomial(model) => Ok(model.infer(&stored::documents(rows)?)?.probabilities()),
+        Model::Lda(model) => Ok(model.infer(&stored::documents(rows)?)?.shares()),
+        Model::Ppca(_) | Model::Fa(_) | Model::Bppca(_) => Err(lvm_core::Error::config("model", "its latents are coordinates")),
+    }
 }
 
 fn gaussian(args: &PosteriorArgs, report: &mut PosteriorReport, q: &GaussianPosterior) -> Numbers {
@@ -105,6 +139,18 @@ fn latents(args: &MapArgs, stored: &Stored, input: &Input, report: &mut MapRepor
             let x = z.mapv(|k| k as f64).insert_axis(Axis(1));
             return Ok(Numbers { columns: vec!["component".to_owned()], x });
         }
+        Model::Bgmm(_) | Model::Multinomial(_) | Model::Lda(_) => {
+            let largest = |row: ndarray::ArrayView1<'_, f64>| {
+                let best = row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (k, &v)| if v > best.1 { (k, v) } else { best });
+                best.0
+            };
+            let z = shares(&stored.model, &rows)?.map_axis(Axis(1), largest);
+            report.component = args.out.json.then(|| z.to_vec());
+            let x = z.mapv(|k| k as f64).insert_axis(Axis(1));
+            let name = if matches!(stored.model, Model::Lda(_)) { "topic" } else { "component" };
+            return Ok(Numbers { columns: vec![name.to_owned()], x });
+        }
+        Model::Bppca(model) => model.point_estimate()?.map_z(&rows)?,
         Model::Ppca(model) => model.map_z(&rows)?,
         Model::Fa(model) if args.bartlett => model.bartlett_scores(&rows)?.scores,
         Model::Fa(model) => model.map_z(&rows)?,

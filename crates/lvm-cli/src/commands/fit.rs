@@ -2,6 +2,7 @@
 
 use crate::args::{FaMethod, FitCommand, FitFaArgs, FitGmmArgs, FitPpcaArgs, Initial, MixtureArgs, PpcaMethod, RotationChoice};
 use crate::args::{FactorArgs, SaveArgs, Shape, StoppingArgs};
+use crate::commands::bayesian;
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output;
@@ -23,6 +24,10 @@ pub(crate) fn run(command: FitCommand) -> Outcome {
         FitCommand::Gmm(args) => fit_gmm(args),
         FitCommand::Ppca(args) => fit_ppca(&args),
         FitCommand::Fa(args) => fit_fa(&args),
+        FitCommand::Bgmm(args) => bayesian::fit_mixture(&args),
+        FitCommand::Bppca(args) => bayesian::fit_ppca(&args),
+        FitCommand::MultinomialMixture(args) => bayesian::fit_multinomial(&args),
+        FitCommand::Lda(args) => bayesian::fit_lda(&args),
     }
 }
 
@@ -152,11 +157,11 @@ pub(crate) fn finish(input: &Input, fitted: Fitted<Model>, save: &SaveArgs) -> O
 pub(crate) fn record(input: &Input, fitted: &Fitted<Model>, save: &SaveArgs) -> Outcome<FitReport> {
     let criteria = Criteria {
         log_likelihood: fitted.objective() * input.total_weight(),
-        n_parameters: stored::n_parameters(&fitted.model),
+        n_parameters: stored::n_parameters(&fitted.model).unwrap_or(0),
         n: input.total_weight(),
     };
     if let Some(path) = &save.output {
-        stored::save(path, input, fitted, criteria)?;
+        stored::save(path, input, fitted, Some(criteria))?;
     }
     let output = save.output.as_ref().map(|path| path.display().to_string());
     Ok(FitReport::new(fitted.model.family().name(), input.report(), fitted, criteria, Parameters::of(&fitted.model), output))

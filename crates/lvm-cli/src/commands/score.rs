@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output::{self, Numbers};
 use crate::report::{self, ScoreReport};
-use crate::stored;
+use crate::stored::{self, Model};
 use lvm_core::criteria::Criteria;
 use ndarray::Axis;
 use std::path::Path;
@@ -26,7 +26,12 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
         None => evidence.sum(),
         Some(weights) => evidence.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(l, w)| l * w).sum(),
     };
-    let criteria = Criteria { log_likelihood, n_parameters: stored::n_parameters(&stored.model), n: input.total_weight() };
+    let n = input.total_weight();
+    let criteria = stored::n_parameters(&stored.model).map(|n_parameters| Criteria { log_likelihood, n_parameters, n });
+    let words = match &stored.model {
+        Model::Multinomial(_) | Model::Lda(_) => Some(stored::documents(&input.rows())?.total_words()),
+        _ => None,
+    };
     if args.output.is_some() {
         let numbers = Numbers { columns: vec!["log_evidence".to_owned()], x: evidence.clone().insert_axis(Axis(1)) };
         numbers.write(target)?;
@@ -36,10 +41,12 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
         table: input.report(),
         log_evidence: evidence.to_vec(),
         log_likelihood,
-        mean_log_likelihood: criteria.mean_log_likelihood(),
-        n_parameters: criteria.n_parameters,
-        bic: criteria.bic(),
-        aic: criteria.aic(),
+        mean_log_likelihood: log_likelihood / n,
+        log_likelihood_per_word: words.map(|words| log_likelihood / words),
+        lower_bound: matches!(stored.model, Model::Lda(_)),
+        n_parameters: criteria.map(|c| c.n_parameters),
+        bic: criteria.map(|c| c.bic()),
+        aic: criteria.map(|c| c.aic()),
         output: target.map(|path| path.display().to_string()),
     };
     match to_stdout {

@@ -84,13 +84,20 @@ fn left_aside(report: &SelectReport) -> String {
 
 /// `lvm score`.
 pub(crate) fn score(report: &ScoreReport) -> String {
-    let mut text = facts(&[
+    let bound = if report.lower_bound { "at least " } else { "" };
+    let mut lines = vec![
         ("data", table_line(&report.table)),
-        ("log-likelihood", number(report.log_likelihood)),
+        ("log-likelihood", format!("{bound}{}", number(report.log_likelihood))),
         ("mean", format!("{} nats per row", number(report.mean_log_likelihood))),
-        ("BIC", format!("{}  (lower is better; {})", number(report.bic), count(report.n_parameters, "free parameter"))),
-        ("AIC", number(report.aic)),
-    ]);
+    ];
+    if let Some(per_word) = report.log_likelihood_per_word {
+        lines.push(("", format!("{} nats per word, perplexity {}", number(per_word), number((-per_word).exp()))));
+    }
+    if let (Some(bic), Some(aic), Some(p)) = (report.bic, report.aic, report.n_parameters) {
+        lines.push(("BIC", format!("{}  (lower is better; {})", number(bic), count(p, "free parameter"))));
+        lines.push(("AIC", number(aic)));
+    }
+    let mut text = facts(&lines);
     let mut order: Vec<usize> = (0..report.log_evidence.len()).collect();
     order.sort_by(|a, b| report.log_evidence[*a].total_cmp(&report.log_evidence[*b]));
     order.truncate(5);
@@ -131,7 +138,7 @@ pub(crate) fn written(what: &str, rows: usize, path: &str, skipped: &[Skipped]) 
 }
 
 /// Columns that were left out, one a line.
-fn left_out(skipped: &[Skipped]) -> String {
+pub(super) fn left_out(skipped: &[Skipped]) -> String {
     if skipped.is_empty() {
         return String::new();
     }
@@ -148,6 +155,7 @@ fn title(parameters: &Parameters, d: usize) -> String {
         Parameters::Ppca { loadings, .. } => {
             format!("Probabilistic PCA: {}, {columns}", count(loadings.first().map_or(0, Vec::len), "latent dimension"))
         }
+        Parameters::Words { words, .. } => count(words.len(), "component"),
         Parameters::Fa { loadings, rotation, .. } => {
             let rotated = rotation.as_ref().map_or(String::new(), |r| format!(", {} rotation", r.method));
             format!("Factor analysis: {}{rotated}, {columns}", count(loadings.first().map_or(0, Vec::len), "factor"))
@@ -155,7 +163,7 @@ fn title(parameters: &Parameters, d: usize) -> String {
     }
 }
 
-fn table_line(table: &TableReport) -> String {
+pub(super) fn table_line(table: &TableReport) -> String {
     let weight = table.total_weight.map_or(String::new(), |w| format!(" of total weight {}", number(w)));
     format!("{}: {}{weight}, {}", table.data, count(table.n, "row"), count(table.d, "column"))
 }
@@ -179,7 +187,7 @@ fn status(report: &FitReport) -> String {
     }
 }
 
-fn status_name(status: Status) -> &'static str {
+pub(super) fn status_name(status: Status) -> &'static str {
     match status {
         Status::Converged => "converged",
         Status::MaxIterations => "not converged",
@@ -189,7 +197,7 @@ fn status_name(status: Status) -> &'static str {
     }
 }
 
-fn repairs(repairs: &[Repair]) -> String {
+pub(super) fn repairs(repairs: &[Repair]) -> String {
     match repairs.len() {
         0 => "none".to_owned(),
         n => {
@@ -217,14 +225,15 @@ fn size_name(model: &str) -> &'static str {
 }
 
 /// `name  value`, one a line.
-fn facts(lines: &[(&str, String)]) -> String {
+pub(super) fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{name:<14}  {value}\n")).collect()
 }
 
-fn parameters(parameters: &Parameters, columns: &[String]) -> String {
+pub(super) fn parameters(parameters: &Parameters, columns: &[String]) -> String {
     let d = match parameters {
         Parameters::Gmm { means, .. } => means.first().map_or(0, Vec::len),
         Parameters::Ppca { mean, .. } | Parameters::Fa { mean, .. } => mean.len(),
+        Parameters::Words { words, .. } => words.first().map_or(0, Vec::len),
     };
     let name = |j: usize| columns.get(j).cloned().unwrap_or_else(|| format!("x{}", j + 1));
     let (header, rows, more) = match parameters {
@@ -239,6 +248,8 @@ fn parameters(parameters: &Parameters, columns: &[String]) -> String {
             let header = ["variable".to_owned(), "mean".to_owned()].into_iter().chain((0..q).map(|k| format!("z{k}")));
             (header.collect(), (0..d.min(SHOWN)).map(row).collect(), d)
         }
+        // shown by their most probable words, in report::bound
+        Parameters::Words { .. } => (Vec::new(), Vec::new(), 0),
         Parameters::Fa { standardised_loadings: loadings, uniquenesses, communalities, .. } => {
             let row = |j: usize| {
                 let shares = [name(j), number(uniquenesses[j]), number(communalities[j])];

@@ -159,11 +159,25 @@ pub(crate) struct ScoreReport {
     /// Total, nats; rows count as often as their weight says.
     pub(crate) log_likelihood: f64,
     pub(crate) mean_log_likelihood: f64,
-    pub(crate) n_parameters: usize,
-    pub(crate) bic: f64,
-    pub(crate) aic: f64,
+    /// For documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_likelihood_per_word: Option<f64>,
+    /// Whether these are lower bounds of log p(x) and not log p(x) itself.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) lower_bound: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n_parameters: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bic: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aic: Option<f64>,
     /// The file written, if any.
     pub(crate) output: Option<String>,
+}
+
+/// For serde: what is said only when it is so.
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// `lvm info`.

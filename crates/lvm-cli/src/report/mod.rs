@@ -1,10 +1,14 @@
 //! What the program says: one value for each command, printed as JSON ([`json`]) or for people ([`human`]).
 
+pub(crate) mod bound;
 mod grid;
 pub(crate) mod human;
+pub(crate) mod inference;
 pub(crate) mod json;
 mod parameters;
+pub(crate) mod verdict;
 
+pub(crate) use bound::{Bound, BoundInfo, BoundRecord, BoundReport};
 pub(crate) use grid::count;
 pub(crate) use json::{FitRecord, FitReport, InfoReport, ScoreReport, SelectReport, Skipped, TableReport};
 pub(crate) use parameters::{Parameters, nested};

@@ -1,8 +1,11 @@
 //! Parameters of a model as nested lists.
 
 use crate::stored::Model;
+use lvm_core::dist::Univariate;
 use lvm_core::fa::FactorAnalysis;
-use lvm_core::gmm::{Covariances, GaussianMixture};
+use lvm_core::gmm::{Covariances, GaussianMixture, SecondMoments};
+use lvm_vi::cavi::lda::LdaModel;
+use lvm_vi::cavi::mixture::BayesianMixtureModel;
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use serde::Serialize;
 
@@ -29,6 +32,13 @@ pub(crate) enum Parameters {
         loadings: Vec<Vec<f64>>,
         /// Noise variance.
         noise_variance: f64,
+    },
+    /// Components or topics of words.
+    Words {
+        /// Weights, or shares of all words (K).
+        weights: Vec<f64>,
+        /// Probabilities of the words (K x V).
+        words: Vec<Vec<f64>>,
     },
     /// Factor analysis.
     Fa {
@@ -89,6 +99,21 @@ impl Parameters {
     pub(crate) fn of(model: &Model) -> Self {
         match model {
             Model::Gmm(model) => gmm(model),
+            Model::Bgmm(model) => bayesian_mixture(model),
+            Model::Bppca(model) => Parameters::Ppca {
+                mean: list(model.mean().view()),
+                loadings: nested(model.loadings().view()),
+                noise_variance: 1.0 / model.noise_precision().mean(),
+            },
+            Model::Multinomial(model) => Parameters::Words {
+                weights: model.weights().mean().to_vec(),
+                words: model.words().iter().map(|q| q.mean().to_vec()).collect(),
+            },
+            Model::Lda(model) => {
+                let totals = model.lambda().sum_axis(Axis(0));
+                let sum = totals.sum();
+                Parameters::Words { weights: totals.iter().map(|t| t / sum).collect(), words: topics(model) }
+            }
             Model::Ppca(model) => Parameters::Ppca {
                 mean: list(model.mean().view()),
                 loadings: nested(model.loadings().view()),
@@ -104,6 +129,26 @@ impl Parameters {
                 rotation: rotation(model),
             },
         }
+    }
+}
+
+/// E[β_k] of each topic.
+fn topics(model: &LdaModel) -> Vec<Vec<f64>> {
+    model.lambda().columns().into_iter().map(|column| (&column / column.sum()).to_vec()).collect()
+}
+
+/// E[π], E[μ] and E[Λ]⁻¹.
+fn bayesian_mixture(model: &BayesianMixtureModel) -> Parameters {
+    let q = model.components();
+    let (covariances, covariance_type) = match q.scale_inverse() {
+        SecondMoments::Full(s) => (Nested::Three(s.outer_iter().zip(q.dof()).map(|(s, v)| nested((&s / *v).view())).collect()), "full"),
+        SecondMoments::Diagonal(s) => (Nested::Two(s.outer_iter().zip(q.dof()).map(|(s, v)| (&s / *v).to_vec()).collect()), "diag"),
+    };
+    Parameters::Gmm {
+        weights: list(model.weights().view()),
+        means: nested(q.means().view()),
+        covariances,
+        covariance_type: covariance_type.to_owned(),
     }
 }
 

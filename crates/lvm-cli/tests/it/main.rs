@@ -2,9 +2,12 @@
 
 mod apply;
 mod bad_input;
+mod bayesian;
 mod fit;
 mod golden;
 mod harness;
+mod infer;
 mod select;
 mod tour;
 mod typos;
+mod verify;

@@ -22,6 +22,7 @@ mod kinds;
 mod tensors;
 
 pub use header::{FitRecord, Header};
+pub use tensors::{Tensors, broken};
 
 use crate::error::Result;
 use crate::fa::FactorAnalysis;
@@ -29,8 +30,8 @@ use crate::gmm::GaussianMixture;
 use crate::model::LatentModel;
 use crate::ppca::Ppca;
 use kinds::Particulars;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tensors::{Tensors, broken};
 
 /// The name of the format.
 const FORMAT: &str = "lvm-model";
@@ -90,14 +91,14 @@ impl From<FactorAnalysis> for Model {
 
 /// The JSON of a file.
 #[derive(Serialize, Deserialize)]
-struct Envelope {
+struct Envelope<P> {
     format: String,
     version: u64,
     kind: String,
     /// CRC-32 of the numbers.
     crc32: u32,
     #[serde(flatten)]
-    particulars: Particulars,
+    particulars: P,
     #[serde(flatten)]
     header: Header,
 }
@@ -114,12 +115,20 @@ struct Stamp {
 /// # Errors
 /// If the header does not name every column exactly once.
 pub fn encode(model: &Model, header: &Header) -> Result<Vec<u8>> {
-    check_columns(model, header)?;
     let (tensors, particulars) = kinds::take_apart(model);
+    encode_kind(model.kind(), model.dim(), &tensors, &particulars, header)
+}
+
+/// The bytes of a file of a model of another crate: its kind, its D, its arrays, and what it needs besides numbers as fields of the JSON.
+///
+/// # Errors
+/// If the header does not name every column exactly once.
+pub fn encode_kind(kind: &str, dim: usize, tensors: &Tensors, particulars: &impl Serialize, header: &Header) -> Result<Vec<u8>> {
+    check_columns(dim, header)?;
     let envelope = Envelope {
         format: FORMAT.into(),
         version: VERSION,
-        kind: model.kind().into(),
+        kind: kind.into(),
         crc32: tensors.crc32(),
         particulars,
         header: header.clone(),
@@ -128,15 +137,25 @@ pub fn encode(model: &Model, header: &Header) -> Result<Vec<u8>> {
     tensors.encode(json)
 }
 
-/// The model and the header of the bytes of a model file.
+/// What a model file holds, before it is made a model of some kind.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// Which kind of model.
+    pub kind: String,
+    /// Its parameters.
+    pub tensors: Tensors,
+    /// What the file says of it in words.
+    pub header: Header,
+    json: String,
+}
+
+/// The contents of the bytes of a model file of any kind, with every check that does not depend on the kind.
 ///
 /// # Errors
-/// [`ErrorKind::ModelFile`](crate::ErrorKind::ModelFile) if the bytes are no model file, are cut short or damaged, are of another
-/// version or kind, or lack a tensor or have one too many; if a parameter is not finite or not one that its model can have. Never
-/// panics, whatever the bytes.
-pub fn decode(bytes: &[u8]) -> Result<(Model, Header)> {
+/// As [`decode`], but for what concerns the parameters.
+pub fn contents(bytes: &[u8]) -> Result<Contents> {
     let (tensors, json) = Tensors::decode(bytes)?;
-    let stamp: Stamp = serde_json::from_str(&json).map_err(|e| broken(format!("its header can't be read: {e}")))?;
+    let stamp: Stamp = parse(&json)?;
     if stamp.format != FORMAT {
         return Err(broken(format!("its format is \"{}\", not \"{FORMAT}\"", stamp.format)));
     }
@@ -146,18 +165,63 @@ pub fn decode(bytes: &[u8]) -> Result<(Model, Header)> {
             stamp.version
         )));
     }
-    let envelope: Envelope = serde_json::from_str(&json).map_err(|e| broken(format!("its header can't be read: {e}")))?;
+    let envelope: Envelope<Nothing> = parse(&json)?;
     if tensors.crc32() != envelope.crc32 {
         return Err(broken("its numbers are not the ones that were written (the checksum differs): the file is damaged"));
     }
-    let model = kinds::put_together(&envelope.kind, tensors, envelope.particulars)?;
-    check_columns(&model, &envelope.header)?;
-    Ok((model, envelope.header))
+    Ok(Contents { kind: envelope.kind, tensors, header: envelope.header, json })
 }
 
-fn check_columns(model: &Model, header: &Header) -> Result<()> {
-    if header.columns.len() != model.dim() {
-        return Err(broken(format!("the header names {} columns for a model of {}", header.columns.len(), model.dim())));
+impl Contents {
+    /// What a model of this kind needs besides numbers.
+    ///
+    /// # Errors
+    /// If the JSON lacks a field or has another in its place.
+    pub fn particulars<P: DeserializeOwned>(&self) -> Result<P> {
+        parse(&self.json)
+    }
+
+    /// The names of the columns are those of a model of D = `dim`.
+    ///
+    /// # Errors
+    /// If there are more or fewer, or one stands twice.
+    pub fn check_columns(&self, dim: usize) -> Result<()> {
+        check_columns(dim, &self.header)
+    }
+
+    /// The model, of a kind of this crate.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn model(self) -> Result<(Model, Header)> {
+        let particulars = self.particulars::<Particulars>()?;
+        let model = kinds::put_together(&self.kind, self.tensors, particulars)?;
+        check_columns(model.dim(), &self.header)?;
+        Ok((model, self.header))
+    }
+}
+
+/// No particulars.
+#[derive(Serialize, Deserialize)]
+struct Nothing {}
+
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|e| broken(format!("its header can't be read: {e}")))
+}
+
+/// The model and the header of the bytes of a model file.
+///
+/// # Errors
+/// [`ErrorKind::ModelFile`](crate::ErrorKind::ModelFile) if the bytes are no model file, are cut short or damaged, are of another
+/// version or kind, or lack a tensor or have one too many; if a parameter is not finite or not one that its model can have. Never
+/// panics, whatever the bytes.
+pub fn decode(bytes: &[u8]) -> Result<(Model, Header)> {
+    contents(bytes)?.model()
+}
+
+fn check_columns(dim: usize, header: &Header) -> Result<()> {
+    if header.columns.len() != dim {
+        return Err(broken(format!("the header names {} columns for a model of {dim}", header.columns.len())));
     }
     let mut sorted: Vec<&String> = header.columns.iter().collect();
     sorted.sort_unstable();

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 /// The key of the safetensors metadata under which the JSON stands.
 const KEY: &str = "lvm-model";
 
-pub(super) fn broken(message: impl Into<String>) -> Error {
+/// The error that a model file can't be used.
+pub fn broken(message: impl Into<String>) -> Error {
     ErrorKind::ModelFile { message: message.into() }.into()
 }
 
-/// f64 arrays by name.
+/// f64 arrays by name: the parameters of a model in a file.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Tensors(BTreeMap<String, Tensor>);
+pub struct Tensors(BTreeMap<String, Tensor>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Tensor {
@@ -24,13 +25,17 @@ struct Tensor {
 }
 
 impl Tensors {
-    pub(super) fn put<D: Dimension>(&mut self, name: &str, array: &ArrayRef<f64, D>) {
+    /// Adds an array.
+    pub fn put<D: Dimension>(&mut self, name: &str, array: &ArrayRef<f64, D>) {
         let bytes = array.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.0.insert(name.to_owned(), Tensor { shape: array.shape().to_vec(), bytes });
     }
 
     /// Takes out the array of that name, which must have as many axes as `D`.
-    pub(super) fn take<D: Dimension>(&mut self, name: &str) -> Result<Array<f64, D>> {
+    ///
+    /// # Errors
+    /// If there is none, it has other axes, or an entry is not finite.
+    pub fn take<D: Dimension>(&mut self, name: &str) -> Result<Array<f64, D>> {
         let tensor = self.0.remove(name).ok_or_else(|| broken(format!("there is no tensor \"{name}\"")))?;
         let (found, wanted) = (tensor.shape.len(), D::NDIM.unwrap_or(tensor.shape.len()));
         let axes = || broken(format!("tensor \"{name}\" has {found} axes where {wanted} are needed"));
@@ -52,8 +57,11 @@ impl Tensors {
         self.0.contains_key(name)
     }
 
-    /// An error if anything was not taken.
-    pub(super) fn finish(self) -> Result<()> {
+    /// Every array has been taken.
+    ///
+    /// # Errors
+    /// If one has not: it does not belong to this kind of model.
+    pub fn finish(self) -> Result<()> {
         match self.0.keys().next() {
             Some(name) => Err(broken(format!("tensor \"{name}\" does not belong to this kind of model"))),
             None => Ok(()),

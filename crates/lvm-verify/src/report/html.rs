@@ -5,6 +5,9 @@ use super::{LayerSummary, Report, plots};
 use crate::check::{Check, Layer, Shown, Verdict};
 use std::fmt::Write as _;
 
+/// The style sheet of the page, which the classes of [`chart`](super::chart) need.
+pub const STYLE: &str = include_str!("page.css");
+
 /// Hides the rows that do not contain what is typed.
 const FILTER: &str = "const f=document.getElementById('f');f.oninput=()=>{const t=f.value.toLowerCase();document.querySelectorAll('tbody.checks tr').forEach(r=>r.style.display=r.textContent.toLowerCase().includes(t)?'':'none')}";
 
@@ -20,7 +23,7 @@ pub fn page(report: &Report) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>lvm verify</title><style>{}</style>\
          <h1>lvm verify</h1><p class=\"mute\">{} {} · {oracle} · {:.1} s · <code>{}</code></p><div class=\"banner {class}\">{}{unrun}</div>",
-        include_str!("page.css"),
+        STYLE,
         escape(&report.subject),
         report.version,
         report.seconds,

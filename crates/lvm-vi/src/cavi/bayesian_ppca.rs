@@ -97,7 +97,65 @@ pub struct BayesianPpcaModel {
     noise: Gamma,
 }
 
+/// q(W) q(μ) q(α) q(τ) by its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BayesianPpcaFactors {
+    /// E\[μ\] (D).
+    pub mean: Array1<f64>,
+    /// The variance of each entry of μ.
+    pub mean_variance: f64,
+    /// E\[W\] (D, q).
+    pub loadings: Array2<f64>,
+    /// Σ_W (q, q).
+    pub loading_covariance: Array2<f64>,
+    /// Shape and rate of each α_i (q, 2).
+    pub relevance: Array2<f64>,
+    /// Shape and rate of τ.
+    pub noise: [f64; 2],
+}
+
 impl BayesianPpcaModel {
+    /// The model with these factors.
+    ///
+    /// # Errors
+    /// If shapes do not fit, Σ_W is not positive definite, or a variance, shape or rate is not positive and finite.
+    pub fn new(factors: BayesianPpcaFactors) -> Result<Self> {
+        let BayesianPpcaFactors { mean, mean_variance, loadings, loading_covariance, relevance, noise } = factors;
+        let (d, q) = loadings.dim();
+        let same = |what, expected, found| if expected == found { Ok(()) } else { Err(ErrorKind::Shape { what, expected, found }.into()) };
+        let shapes: [Result<()>; 4] = [
+            same("rows of the loadings", mean.len(), d),
+            same("rows of the loadings' covariance", q, loading_covariance.nrows()),
+            same("columns of the loadings' covariance", q, loading_covariance.ncols()),
+            same("numbers of the relevances", 2 * q, relevance.len()),
+        ];
+        shapes.into_iter().collect::<Result<()>>()?;
+        if d == 0 || q == 0 {
+            return Err(ErrorKind::Empty.into());
+        }
+        if !(mean_variance > 0.0 && mean_variance.is_finite() && mean.iter().chain(&loadings).all(|v| v.is_finite())) {
+            return Err(Error::config("mean", "means and loadings must be finite and their variances positive"));
+        }
+        linalg::cholesky(loading_covariance.view()).map_err(|e| e.of("the covariance of the loadings"))?;
+        let relevance = relevance.rows().into_iter().map(|r| Gamma::new(r[0], r[1])).collect::<Result<_>>()?;
+        Ok(BayesianPpcaModel { mean, mean_variance, loadings, loading_covariance, relevance, noise: Gamma::new(noise[0], noise[1])? })
+    }
+
+    /// Its factors.
+    pub fn factors(&self) -> BayesianPpcaFactors {
+        BayesianPpcaFactors {
+            mean: self.mean.clone(),
+            mean_variance: self.mean_variance,
+            loadings: self.loadings.clone(),
+            loading_covariance: self.loading_covariance.clone(),
+            relevance: Array2::from_shape_fn((self.relevance.len(), 2), |(i, j)| match j {
+                0 => self.relevance[i].shape(),
+                _ => self.relevance[i].rate(),
+            }),
+            noise: [self.noise.shape(), self.noise.rate()],
+        }
+    }
+
     /// E\[μ\] (D).
     pub fn mean(&self) -> &Array1<f64> {
         &self.mean

@@ -14,6 +14,7 @@ mod exact;
 mod families;
 mod gradient_check;
 mod local;
+mod model_files;
 mod reference;
 mod refusals;
 mod regression_models;

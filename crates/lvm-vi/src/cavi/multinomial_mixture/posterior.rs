@@ -3,12 +3,12 @@
 use super::mixture::MultinomialMixture;
 use super::responsibilities::{gather, log_sum_exp, scores};
 use crate::cavi::documents::{Documents, same_vocabulary};
-use lvm_core::Result;
 use lvm_core::dist::Dirichlet;
 use lvm_core::gmm::ComponentPosterior;
 use lvm_core::model::LatentDist;
 use lvm_core::special::lgamma_delta;
-use ndarray::{Array1, Array2, Axis};
+use lvm_core::{Error, ErrorKind, Result};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// q(π) q(β) of a [`BayesianMultinomialMixture`](super::BayesianMultinomialMixture).
@@ -21,6 +21,29 @@ pub struct MultinomialMixturePosterior {
 }
 
 impl MultinomialMixturePosterior {
+    /// With the concentrations of q(π) (K) and of each q(β_k) (K, V), and those of the priors, α₀ and η₀.
+    ///
+    /// # Errors
+    /// If there is no component or word, shapes do not fit, or a concentration is not positive and finite.
+    pub fn new(weights: ArrayView1<'_, f64>, words: ArrayView2<'_, f64>, priors: (f64, f64)) -> Result<Self> {
+        if words.is_empty() {
+            return Err(ErrorKind::Empty.into());
+        }
+        if weights.len() != words.nrows() {
+            return Err(ErrorKind::Shape { what: "number of weights", expected: words.nrows(), found: weights.len() }.into());
+        }
+        if !(priors.0 > 0.0 && priors.0.is_finite() && priors.1 > 0.0 && priors.1.is_finite()) {
+            return Err(Error::config("priors", format!("{} and {} must be positive and finite", priors.0, priors.1)));
+        }
+        let words = words.rows().into_iter().map(Dirichlet::new).collect::<Result<_>>()?;
+        Ok(MultinomialMixturePosterior { weights: Dirichlet::new(weights)?, words, priors })
+    }
+
+    /// α₀ and η₀, the concentrations of the priors.
+    pub fn priors(&self) -> (f64, f64) {
+        self.priors
+    }
+
     /// q(π).
     pub fn weights(&self) -> &Dirichlet {
         &self.weights

@@ -1,0 +1,170 @@
+//! Fits by variational inference: what is maximised is a bound of the evidence.
+
+use super::grid::{count, grid, number};
+use super::human::{facts, left_out, parameters, repairs, status_name, table_line};
+use super::{Parameters, TableReport};
+use lvm_core::fit::{Repair, Status};
+use lvm_vi::cavi::documents::Documents;
+use serde::Serialize;
+
+/// The ELBO with every constant.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Bound {
+    /// Total, nats: at most log p(data), integrated over the parameters.
+    pub(crate) elbo: f64,
+    /// Per row (document), the last entry of the trace.
+    pub(crate) mean_elbo: f64,
+    /// Per word, for documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) elbo_per_word: Option<f64>,
+}
+
+impl Bound {
+    pub(crate) fn new(mean: f64, weight: f64, documents: Option<&Documents>) -> Self {
+        let elbo = mean * weight;
+        Bound { elbo, mean_elbo: mean, elbo_per_word: documents.map(|documents| elbo / documents.total_words()) }
+    }
+}
+
+/// `lvm fit` of these families.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BoundReport {
+    pub(crate) model: &'static str,
+    #[serde(flatten)]
+    pub(crate) table: TableReport,
+    pub(crate) seed: u64,
+    pub(crate) status: Status,
+    pub(crate) iterations: usize,
+    /// Mean ELBO per row in nats, one entry an iteration; the last belongs to the parameters.
+    pub(crate) trace: Vec<f64>,
+    #[serde(flatten)]
+    pub(crate) bound: Bound,
+    /// Components with at least half a row's weight, or latent dimensions not switched off.
+    pub(crate) in_use: usize,
+    /// Those of the posterior mean.
+    pub(crate) parameters: Parameters,
+    pub(crate) repairs: Vec<Repair>,
+    pub(crate) restarts: Vec<f64>,
+    pub(crate) output: Option<String>,
+}
+
+/// `lvm info` of these families.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BoundInfo {
+    pub(crate) model: &'static str,
+    pub(crate) n: Option<f64>,
+    pub(crate) d: usize,
+    pub(crate) columns: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) record: Option<BoundRecord>,
+    pub(crate) in_use: usize,
+    pub(crate) parameters: Parameters,
+}
+
+/// How a model in a file was fitted.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BoundRecord {
+    pub(crate) seed: u64,
+    pub(crate) status: Status,
+    pub(crate) iterations: usize,
+    pub(crate) trace: Vec<f64>,
+    pub(crate) repairs: Vec<Repair>,
+    pub(crate) elbo: f64,
+    pub(crate) mean_elbo: f64,
+}
+
+/// `lvm fit` for people.
+pub(crate) fn fit(report: &BoundReport) -> String {
+    let starts = if report.restarts.len() > 1 { format!(", best of {} starts", report.restarts.len()) } else { String::new() };
+    let done = count(report.iterations, "iteration");
+    let mut text = format!("{}\n", title(report.model, &report.parameters, report.table.d));
+    text += &facts(&[
+        ("data", table_line(&report.table)),
+        ("status", format!("{} after {done} (seed {}{starts})", status_name(report.status), report.seed)),
+        ("ELBO", elbo(&report.bound)),
+        ("in use", in_use(report.model, report.in_use, &report.parameters)),
+        ("repairs", repairs(&report.repairs)),
+    ]);
+    text += "\n";
+    text += &table(&report.parameters, &report.table.columns);
+    text += &left_out(&report.table.skipped_columns);
+    if report.status == Status::MaxIterations {
+        text += "\nnot converged: give it more iterations (--max-iter), or a larger --tol if this is near enough\n";
+    }
+    if let Some(model) = &report.output {
+        let data = &report.table.data;
+        let data = if data == "standard input" { "DATA" } else { data };
+        text += &format!(
+            "\nwritten to {model}; next:\n  lvm posterior {model} {data}\n  lvm score {model} {data}\n  lvm verify {model} {data}\n"
+        );
+    }
+    text
+}
+
+/// `lvm info` for people.
+pub(crate) fn info(report: &BoundInfo) -> String {
+    let mut lines = Vec::new();
+    if let Some(n) = report.n {
+        lines.push(("fitted to", format!("{n} rows")));
+    }
+    if let Some(record) = &report.record {
+        let done = count(record.iterations, "iteration");
+        lines.push(("status", format!("{} after {done} (seed {})", status_name(record.status), record.seed)));
+        lines.push(("ELBO", format!("{}  ({} nats per row)", number(record.elbo), number(record.mean_elbo))));
+        lines.push(("repairs", repairs(&record.repairs)));
+    }
+    lines.push(("in use", in_use(report.model, report.in_use, &report.parameters)));
+    format!("{}\n{}\n{}", title(report.model, &report.parameters, report.d), facts(&lines), table(&report.parameters, &report.columns))
+}
+
+fn elbo(bound: &Bound) -> String {
+    let per_word = bound.elbo_per_word.map_or(String::new(), |e| format!(", {} nats per word", number(e)));
+    format!("{}  ({} nats per row{per_word}; at most the log evidence)", number(bound.elbo), number(bound.mean_elbo))
+}
+
+fn size(parameters: &Parameters) -> usize {
+    match parameters {
+        Parameters::Gmm { weights, .. } => weights.len(),
+        Parameters::Ppca { loadings, .. } | Parameters::Fa { loadings, .. } => loadings.first().map_or(0, Vec::len),
+        Parameters::Words { words, .. } => words.len(),
+    }
+}
+
+fn in_use(model: &str, used: usize, parameters: &Parameters) -> String {
+    let noun = match model {
+        "bppca" => "latent dimension",
+        "lda" => "topic",
+        _ => "component",
+    };
+    format!("{used} of {}", count(size(parameters), noun))
+}
+
+fn title(model: &str, parameters: &Parameters, d: usize) -> String {
+    let (k, columns) = (size(parameters), count(d, "column"));
+    match (model, parameters) {
+        ("bppca", _) => format!("Bayesian PCA: at most {}, {columns}", count(k, "latent dimension")),
+        ("lda", _) => format!("Latent Dirichlet allocation: {}, {}", count(k, "topic"), count(d, "word")),
+        ("multinomial-mixture", _) => format!("Bayesian mixture of multinomials: {}, {}", count(k, "component"), count(d, "word")),
+        (_, Parameters::Gmm { covariance_type, .. }) => {
+            format!("Bayesian Gaussian mixture: at most {}, {covariance_type} covariances, {columns}", count(k, "component"))
+        }
+        _ => format!("{model}: {columns}"),
+    }
+}
+
+/// Words shown of a topic.
+const WORDS: usize = 8;
+
+/// Parameters as the other models show them; of words the most probable.
+fn table(shown: &Parameters, columns: &[String]) -> String {
+    let Parameters::Words { weights, words } = shown else { return parameters(shown, columns) };
+    let header = ["component", "weight", "most probable words"].map(str::to_owned);
+    let row = |k: usize| {
+        let mut order: Vec<usize> = (0..words[k].len()).collect();
+        order.sort_by(|a, b| words[k][*b].total_cmp(&words[k][*a]));
+        let name = |j: &usize| columns.get(*j).cloned().unwrap_or_else(|| format!("x{}", j + 1));
+        let top: Vec<String> = order.iter().take(WORDS).map(name).collect();
+        vec![k.to_string(), number(weights[k]), top.join(" ")]
+    };
+    grid(&header, &(0..words.len()).map(row).collect::<Vec<_>>())
+}
