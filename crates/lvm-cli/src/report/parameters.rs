@@ -132,12 +132,12 @@ impl Parameters {
     }
 }
 
-/// E[β_k] of each topic.
+/// E\[β_k\] of each topic.
 fn topics(model: &LdaModel) -> Vec<Vec<f64>> {
     model.lambda().columns().into_iter().map(|column| (&column / column.sum()).to_vec()).collect()
 }
 
-/// E[π], E[μ] and E[Λ]⁻¹.
+/// E\[π\], E\[μ\] and E\[Λ\]⁻¹.
 fn bayesian_mixture(model: &BayesianMixtureModel) -> Parameters {
     let q = model.components();
     let (covariances, covariance_type) = match q.scale_inverse() {
