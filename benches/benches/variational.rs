@@ -6,7 +6,7 @@ use lvm_core::random::{Purpose, stream};
 use lvm_vi::deterministic::{FixedPoint, Shape};
 use lvm_vi::estimator::{Gradient, Memory};
 use lvm_vi::expectation::{Affine, GaussianTarget, LogJoint};
-use lvm_vi::family::{Family, FullRank, LowRank, MeanField};
+use lvm_vi::family::{Family, FullRank, LowRank, MeanField, Variational};
 use lvm_vi::fit::Vi;
 use lvm_vi::models::LogisticRegression;
 use lvm_vi::optimizer::{Geometry, Optimizer};
