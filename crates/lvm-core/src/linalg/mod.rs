@@ -198,6 +198,7 @@ fn descending(values: ArrayView1<'_, f64>, vectors: ArrayView2<'_, f64>) -> (Arr
 }
 
 /// An owned copy of a faer matrix.
+#[cfg(not(feature = "lapack-base"))]
 fn owned(a: faer::MatRef<'_, f64>) -> Array2<f64> {
     a.into_ndarray().to_owned()
 }

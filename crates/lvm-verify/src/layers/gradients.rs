@@ -133,9 +133,9 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
         let margin = match (g.budget, by_score) {
             (Budget::Quick, false) => 0.3,
             (Budget::Quick, true) => 1.0,
-            (Budget::Full, false) => 0.05,
+            (Budget::Full, false) => 0.1,
             // hundreds of times the variance of the others: their margin would take hours
-            (Budget::Full, true) => 0.2,
+            (Budget::Full, true) => 0.5,
             (Budget::Nightly, false) => 0.02,
             (Budget::Nightly, true) => 0.1,
         };

@@ -7,6 +7,9 @@ use crate::stochastic::{
 };
 use ndarray::{Array1, Array2};
 
+/// Rows of a vector estimate that are held at once.
+const PORTION: usize = 100_000;
+
 impl Group<'_> {
     /// A seed for the random stream `index` of this group: its own for every run, check and case.
     pub fn seed(&self, index: u64) -> u64 {
@@ -108,7 +111,10 @@ impl Group<'_> {
         let mut estimate = VectorEstimate::new(truth.len());
         let (mut found, mut looks) = (None, 0);
         for total in LOOKS.map(|l| l * n) {
-            draw(total - estimate.draws)?.rows().into_iter().for_each(|row| estimate.push(row));
+            // in portions: millions of rows at once would not fit memory
+            while estimate.draws < total {
+                draw((total - estimate.draws).min(PORTION))?.rows().into_iter().for_each(|row| estimate.push(row));
+            }
             looks += 1;
             let look = estimate.judge(truth.view(), margin, rounding, alpha)?;
             found = Some(look);

@@ -40,7 +40,7 @@ pub fn all(suite: &mut Suite<'_>) {
             }
             suite.group(Layer::O, "O1", &format!("{case}, a few rows"), |g| stochastic::few_rows(g, &Setting::new(table, kind, q)?));
             suite.group(Layer::C, if kind == Kind::Ppca { "C4" } else { "C5" }, &format!("{case}, variational EM"), |g| {
-                learning::variational_em(g, &table_of(table, kind)?, kind, q)
+                learning::variational_em(g, &table_of(table, kind)?, (kind, table == "wine"), q)
             });
         }
     }
