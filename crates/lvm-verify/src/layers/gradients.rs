@@ -115,6 +115,9 @@ fn estimates<F: Natural, T: LogDensityGrad>(
     Array2::from_shape_vec((n, width), portions.concat()).map_err(|e| Problem(e.to_string()))
 }
 
+/// Estimates at a look in a full run.
+const AFFORDABLE: f64 = 200_000.0;
+
 /// All estimators at one q, and what their variances are.
 fn at_one_point<F: Natural, T: LogDensityGrad>(
     g: &mut Group<'_>,
@@ -130,7 +133,7 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
         let spread = pilot.var_axis(ndarray::Axis(0), 1.0);
         variances.push(spread.sum() * draws as f64);
         let by_score = matches!(estimator, Gradient::ScoreFunction { .. });
-        let margin = match (g.budget, by_score) {
+        let margin: f64 = match (g.budget, by_score) {
             (Budget::Quick, false) => 0.3,
             (Budget::Quick, true) => 1.0,
             (Budget::Full, false) => 0.1,
@@ -141,6 +144,9 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
         };
         let largest = spread.iter().fold(1e-12, |m: f64, v| m.max(*v));
         let quantile = crate::stochastic::t2_quantile(g.alpha_of_look(), exact.len(), 100_000).sqrt() + 4.75;
+        // within fifteen minutes there is room for so many estimates at a look; the margin that they see is printed beside the check
+        let affordable = quantile * (1.1 * largest / AFFORDABLE).sqrt();
+        let margin = if g.budget == Budget::Full { margin.max(affordable) } else { margin };
         // a tenth more than the pilot says, and no fewer than the F distribution of T² needs
         let n = (1.1 * largest * (quantile / margin).powi(2)).ceil().max(2000.0) as usize;
         let mut from = 0;
