@@ -1,0 +1,55 @@
+//! p(x | z): densities of the data given what the decoder delivers, normalised, in nats, with every constant.
+
+pub mod bernoulli;
+pub mod gaussian;
+
+pub use bernoulli::Bernoulli;
+pub use gaussian::Gaussian;
+
+use crate::data::Batch;
+use crate::error::Result;
+use crate::noise::Noise;
+use tch::Tensor;
+
+/// A density of the entries of x, independent given the decoder's outputs.
+///
+/// Outputs have any number of leading dimensions, (…, N, P) with P = [`n_outputs`](Self::n_outputs); x is (N, D).
+pub trait Likelihood: Send {
+    /// P, how many numbers the decoder must deliver for a row.
+    fn n_outputs(&self) -> i64;
+
+    /// log p(x_nd | z) of every entry, (…, N, D). Entries that are missing have x = 0 and are left out by the caller.
+    fn log_prob_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor;
+
+    /// What log p(x_n | z) has besides the sum over the entries (N), if anything: the multinomial coefficient.
+    fn log_prob_row(&self, _batch: &Batch) -> Option<Tensor> {
+        None
+    }
+
+    /// E[x | z], (…, N, D).
+    fn mean(&self, outputs: &Tensor, batch: &Batch) -> Tensor;
+
+    /// x ~ p(x | z), (…, N, D).
+    fn sample(&self, outputs: &Tensor, batch: &Batch, noise: &mut Noise) -> Tensor;
+
+    /// Whether x (N, D) is in the support.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutsideSupport`](lvm_core::ErrorKind::OutsideSupport) naming the first entry that is not, and what is allowed.
+    fn check(&self, batch: &Batch) -> Result<()>;
+
+    /// The outputs (P) of which the mean is the given mean of the columns (D), for the decoder's bias to start from.
+    fn start(&self, mean: &Tensor) -> Option<Tensor>;
+}
+
+/// The first entry (row, column, value) where `bad` (N, D) holds.
+pub(crate) fn first_where(bad: &Tensor, x: &Tensor) -> Option<(usize, usize, f64)> {
+    let flat = bad.to_kind(tch::Kind::Int64).reshape([-1]);
+    let at = flat.argmax(0, false).int64_value(&[]);
+    if flat.int64_value(&[at]) == 0 {
+        return None;
+    }
+    let columns = x.size()[1];
+    let (row, column) = (at / columns, at % columns);
+    Some((row as usize, column as usize, x.double_value(&[row, column])))
+}

@@ -1,0 +1,67 @@
+//! What training maximises.
+
+pub mod elbo;
+pub mod iwae;
+
+pub use elbo::{Elbo, KlTerm};
+pub use iwae::{Iwae, IwaeGradient};
+
+use crate::data::Batch;
+use crate::error::Result;
+use crate::noise::Noise;
+use crate::vae::Vae;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// A training objective.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Objective {
+    /// The evidence lower bound, possibly with a weighted or floored KL term.
+    Elbo(Elbo),
+    /// The importance-weighted bound.
+    Iwae(Iwae),
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Objective::Elbo(Elbo::default())
+    }
+}
+
+/// One evaluation of an objective on a batch, each of a row (N), in nats.
+pub struct Evaluation {
+    /// What the gradient is taken of, to be maximised. Its value may be anything with the right gradient.
+    pub surrogate: Tensor,
+    /// An unbiased estimate of the bound itself, with weight 1 on the KL term and nothing floored, without gradient: the number reported.
+    pub bound: Tensor,
+    /// E_q[log p(x | z)], estimated, without gradient.
+    pub reconstruction: Tensor,
+    /// KL(q(z | x) ‖ p(z)), in closed form where there is one, without gradient.
+    pub kl: Tensor,
+}
+
+impl Objective {
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// If a setting is outside its range.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Objective::Elbo(elbo) => elbo.check(),
+            Objective::Iwae(iwae) => iwae.check(),
+        }
+    }
+
+    /// Evaluates the objective. `kl_weight` multiplies the KL term of what is maximised (warm-up), never of what is reported.
+    ///
+    /// # Errors
+    /// If the model's posterior can't be used with this objective.
+    pub fn evaluate(&self, vae: &Vae, batch: &Batch, kl_weight: f64, noise: &mut Noise) -> Result<Evaluation> {
+        match self {
+            Objective::Elbo(elbo) => elbo.evaluate(vae, batch, kl_weight, noise),
+            Objective::Iwae(iwae) => iwae.evaluate(vae, batch, kl_weight, noise),
+        }
+    }
+}

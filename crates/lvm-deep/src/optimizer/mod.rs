@@ -1,0 +1,7 @@
+//! Steps from gradients.
+
+pub mod adam;
+pub mod schedule;
+
+pub use adam::{Adam, Moments};
+pub use schedule::Schedule;

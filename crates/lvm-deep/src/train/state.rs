@@ -1,0 +1,68 @@
+//! Everything that changes while training.
+
+use super::record::{Epoch, Sums};
+use super::Trained;
+use crate::optimizer::Moments;
+use crate::vae::Vae;
+use lvm_core::fit::Status;
+use tch::Tensor;
+
+/// A training between two epochs.
+pub struct State {
+    /// The model as it stands.
+    pub vae: Vae,
+    /// Of Adam.
+    pub moments: Moments,
+    /// The epochs done.
+    pub epochs: Vec<Epoch>,
+    /// Steps tried; each has a stream of noise of its own.
+    pub attempts: u64,
+    /// Steps skipped because loss or gradient was not finite.
+    pub skipped: u64,
+    /// What random streams derive from.
+    pub seed: u64,
+    /// The epoch (from 0) of the best held-out bound with its parameters.
+    pub best: Option<(usize, Vec<Tensor>)>,
+    pub(crate) skipped_in_a_row: u64,
+    pub(crate) sums: Sums,
+}
+
+impl State {
+    pub(crate) fn new(vae: Vae, seed: u64) -> Self {
+        let moments = Moments::new(&vae.parameters);
+        let sums = Sums::default();
+        State { vae, moments, epochs: Vec::new(), attempts: 0, skipped: 0, seed, best: None, skipped_in_a_row: 0, sums }
+    }
+
+    /// Epochs since the best held-out bound.
+    pub fn epochs_since_best(&self) -> usize {
+        self.best.as_ref().map_or(0, |(epoch, _)| self.epochs.len() - 1 - epoch)
+    }
+
+    pub(crate) fn close_epoch(&mut self, learning_rate: f64, kl_weight: f64, held_out: Option<Sums>) {
+        let sums = std::mem::take(&mut self.sums);
+        let held_out = held_out.map(|s| s.means());
+        if let Some(bound) = held_out.map(|m| m.bound) {
+            let best = self.best.as_ref().and_then(|(epoch, _)| self.epochs[*epoch].held_out).map_or(f64::NEG_INFINITY, |m| m.bound);
+            if bound > best {
+                self.best = Some((self.epochs.len(), self.vae.parameters.snapshot()));
+            }
+        }
+        self.epochs.push(Epoch {
+            train: sums.means(),
+            held_out,
+            learning_rate,
+            kl_weight,
+            longest_gradient: sums.longest_gradient,
+            skipped: self.skipped,
+        });
+    }
+
+    /// The result: at the best held-out bound where there was one to judge by, else as it stands.
+    pub fn finish(mut self, status: Status) -> Trained {
+        if let Some((_, parameters)) = &self.best {
+            self.vae.parameters.restore(parameters);
+        }
+        Trained { vae: self.vae, epochs: self.epochs, status, skipped: self.skipped }
+    }
+}

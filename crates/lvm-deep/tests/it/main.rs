@@ -1,0 +1,3 @@
+//! Integration tests of lvm-deep.
+
+mod linear;
