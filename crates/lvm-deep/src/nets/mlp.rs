@@ -25,6 +25,11 @@ impl Mlp {
             .collect::<Result<_>>()?;
         Ok(Mlp { layers, activation })
     }
+
+    /// The same net over the same tensors.
+    pub(super) fn shared(&self) -> Self {
+        Mlp { layers: self.layers.iter().map(|l| l.share()).collect(), activation: self.activation }
+    }
 }
 
 impl Net for Mlp {
@@ -40,7 +45,7 @@ impl Net for Mlp {
     }
 
     fn share(&self) -> Box<dyn Net> {
-        Box::new(Mlp { layers: self.layers.iter().map(|l| l.share()).collect(), activation: self.activation })
+        Box::new(self.shared())
     }
 
     fn output_bias(&self) -> Option<Tensor> {
