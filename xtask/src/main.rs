@@ -7,6 +7,7 @@
 
 mod bench;
 mod checks;
+mod libtorch;
 mod mutants;
 mod setup;
 mod tidy;

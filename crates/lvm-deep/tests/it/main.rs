@@ -1,3 +1,3 @@
 //! Integration tests of lvm-deep.
 
-mod linear;
+mod resume;
