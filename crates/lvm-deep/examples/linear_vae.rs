@@ -45,7 +45,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Default::default()
     };
     let trained = training.fit(vae, &data, None, 1)?;
-    println!("{name}, {} rows, {} columns, {latents} latents: evidence of probabilistic PCA {target:.6} nats a row, sigma^2 {:.6}", x.nrows(), x.ncols(), ppca.noise_variance());
+    println!(
+        "{name}, {} rows, {} columns, {latents} latents: evidence of probabilistic PCA {target:.6} nats a row, sigma^2 {:.6}",
+        x.nrows(),
+        x.ncols(),
+        ppca.noise_variance()
+    );
     for (at, epoch) in trained.epochs.iter().enumerate().filter(|(at, _)| (at + 1) % (epochs / 10).max(1) == 0) {
         println!("epoch {:6}: bound {:.6}, short of it by {:.6}", at + 1, epoch.train.bound, target - epoch.train.bound);
     }

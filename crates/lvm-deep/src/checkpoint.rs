@@ -124,7 +124,9 @@ pub fn decode(bytes: &[u8], device: Device) -> Result<Saved> {
 pub fn decode_training(bytes: &[u8], device: Device) -> Result<Resumed> {
     let mut file = read(bytes)?;
     let Some(progress) = file.description.training.take() else {
-        return Err(broken("it holds a finished model, not a training that could go on; a checkpoint is written with --checkpoint or by encode_training"));
+        return Err(broken(
+            "it holds a finished model, not a training that could go on; a checkpoint is written with --checkpoint or by encode_training",
+        ));
     };
     let vae = file.vae("", device)?;
     let names: Vec<String> = vae.parameters.trained().map(|p| p.name.clone()).collect();
@@ -186,7 +188,8 @@ fn tensors(parameters: &Parameters) -> Vec<(String, Tensor)> {
 type Numbers = (Vec<usize>, Dtype, Vec<u8>);
 
 fn write(tensors: Vec<(String, Tensor)>, mut description: Description) -> Result<Vec<u8>> {
-    let mut all: Vec<(String, Numbers)> = tensors.into_iter().map(|(name, value)| numbers(&value).map(|n| (name, n))).collect::<Result<_>>()?;
+    let mut all: Vec<(String, Numbers)> =
+        tensors.into_iter().map(|(name, value)| numbers(&value).map(|n| (name, n))).collect::<Result<_>>()?;
     all.sort_by(|a, b| a.0.cmp(&b.0));
     description.crc32 = all.iter().fold(0, |crc, (_, (_, _, bytes))| lvm_core::file::crc32(crc, bytes));
     let json = serde_json::to_string(&description).map_err(|e| broken(e.to_string()))?;
@@ -228,7 +231,9 @@ fn read(bytes: &[u8]) -> Result<File> {
     match (plain["format"].as_str(), plain["version"].as_u64(), plain["kind"].as_str()) {
         (Some(FORMAT), Some(VERSION), Some("vae")) => {}
         (Some(FORMAT), Some(VERSION), Some(kind)) => return Err(broken(format!("it holds a model of kind \"{kind}\", not a vae"))),
-        (Some(FORMAT), Some(version), _) => return Err(broken(format!("it is of version {version}; this program reads version {VERSION}"))),
+        (Some(FORMAT), Some(version), _) => {
+            return Err(broken(format!("it is of version {version}; this program reads version {VERSION}")));
+        }
         _ => return Err(broken("its header names no known format")),
     }
     let description: Description = serde_json::from_value(plain).map_err(|e| broken(format!("its header can't be read: {e}")))?;
