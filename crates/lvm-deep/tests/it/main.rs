@@ -1,3 +1,4 @@
 //! Integration tests of lvm-deep.
 
+mod architectures;
 mod resume;
