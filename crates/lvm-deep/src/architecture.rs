@@ -195,7 +195,9 @@ impl Architecture {
 
     fn decoder(&self, scope: &mut Scope<'_>, outputs: i64) -> Result<Box<dyn Decoder>> {
         let net = match &self.decoder {
-            DecoderSpec::Mlp { hidden, activation } => Box::new(Mlp::new(scope, self.latents + self.condition, hidden, outputs, *activation)?),
+            DecoderSpec::Mlp { hidden, activation } => {
+                Box::new(Mlp::new(scope, self.latents + self.condition, hidden, outputs, *activation)?)
+            }
         };
         Ok(Box::new(NetDecoder::new(net)))
     }

@@ -83,7 +83,8 @@ impl Parameters {
             return Err(ErrorKind::ModelFile { message: format!("there is no parameter {name} in this architecture") }.into());
         };
         if parameter.value.size() != value.size() {
-            let message = format!("parameter {name} has shape {:?} in the architecture, {:?} was given", parameter.value.size(), value.size());
+            let message =
+                format!("parameter {name} has shape {:?} in the architecture, {:?} was given", parameter.value.size(), value.size());
             return Err(ErrorKind::ModelFile { message }.into());
         }
         tch::no_grad(|| parameter.value.copy_(value));

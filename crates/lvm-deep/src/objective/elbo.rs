@@ -71,7 +71,10 @@ impl Elbo {
                 floored.sum(None::<Kind>).expand_as(&kl)
             }
             (None, true) => {
-                return Err(Error::config("free_nats", "needs a KL that is a sum over latents: a diagonal posterior with a standard normal prior"));
+                return Err(Error::config(
+                    "free_nats",
+                    "needs a KL that is a sum over latents: a diagonal posterior with a standard normal prior",
+                ));
             }
             (_, false) => kl.shallow_clone(),
         };
