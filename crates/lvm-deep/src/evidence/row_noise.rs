@@ -1,5 +1,6 @@
 //! Noise that depends on the row and the draw, not on how the work is cut.
 
+use crate::error::Result;
 use crate::noise::Noise;
 use crate::posterior::{Draws, Posterior};
 use crate::vae::Vae;
@@ -51,6 +52,17 @@ impl RowNoise {
         }
         let join = |of: fn(&Draws) -> &Tensor| Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 1);
         Draws { z: join(|d| &d.z), log_q: join(|d| &d.log_q) }
+    }
+
+    /// What `of(noise, first row, rows)` returns for each block, (k, rows, …), joined.
+    pub(crate) fn by_block(&mut self, mut of: impl FnMut(&mut Noise, i64, i64) -> Result<Tensor>) -> Result<Tensor> {
+        let mut start = 0;
+        let mut parts = Vec::with_capacity(self.blocks.len());
+        for (noise, rows) in &mut self.blocks {
+            parts.push(of(noise, start, *rows)?);
+            start += *rows;
+        }
+        Ok(Tensor::cat(&parts, 1))
     }
 
     fn join(&mut self, mut of: impl FnMut(&mut Noise, i64) -> Tensor) -> Tensor {

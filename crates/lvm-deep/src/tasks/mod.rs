@@ -2,4 +2,18 @@
 //!
 //! Functions take a [`Vae`](crate::vae::Vae) and rows on its device; [`VaeModel`](crate::model::VaeModel) asks the same of any row source.
 
+pub mod activity;
+pub mod clustering;
+pub mod gaps;
 pub mod generation;
+pub mod impute;
+pub mod interpolation;
+pub mod map;
+pub mod ood;
+pub mod reconstruction;
+
+pub use activity::{Activity, Collapse};
+pub use clustering::{adjusted_rand_index, normalized_mutual_information};
+pub use impute::{Imputations, Impute};
+pub use map::{MapLatents, map};
+pub use ood::auroc;
