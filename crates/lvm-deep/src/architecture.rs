@@ -3,10 +3,10 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::likelihood::{self, Likelihood, gaussian::Variance};
-use crate::nets::{Activation, Decoder, Encoder, Input, Mlp, NetDecoder, NetEncoder};
+use crate::nets::{Activation, Decoder, Encoder, Input, LowerDecoder, Mlp, NetDecoder, NetEncoder};
 use crate::parameters::Scope;
-use crate::posterior::{self, Family};
-use crate::prior::{self, Prior};
+use crate::posterior::{self, Family, Positive};
+use crate::prior::{self, Prior, flow::Step};
 use crate::vae::{Parts, column_standard};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -87,6 +87,40 @@ pub enum PosteriorSpec {
     /// A Gaussian with diagonal covariance.
     #[default]
     Diagonal,
+    /// A Gaussian with full covariance.
+    FullCovariance {
+        /// How the diagonal of the Cholesky factor is made positive.
+        #[serde(default)]
+        diagonal: Positive,
+    },
+    /// A diagonal Gaussian pushed through planar flows.
+    Planar {
+        /// T.
+        steps: i64,
+        /// Whether the encoder delivers their parameters; else all rows share them.
+        #[serde(default)]
+        amortised: bool,
+    },
+    /// A diagonal Gaussian pushed through inverse autoregressive flows.
+    InverseAutoregressive {
+        /// T.
+        steps: i64,
+        /// H, the numbers that the encoder tells every step.
+        #[serde(default)]
+        context: i64,
+        /// Widths of the hidden layers in the net of every step.
+        hidden: Vec<i64>,
+    },
+    /// q(z₁ | x) q(z₂ | z₁), with the hierarchical prior.
+    Hierarchical {
+        /// L₂; L₁ are the other latents.
+        upper: i64,
+        /// Widths of the hidden layers from z₁ to z₂.
+        #[serde(default)]
+        hidden: Vec<i64>,
+    },
+    /// One of L values, with the categorical prior.
+    Categorical,
 }
 
 /// Densities p(z).
@@ -97,6 +131,41 @@ pub enum PriorSpec {
     /// N(0, I).
     #[default]
     StandardNormal,
+    /// A mixture of Gaussians with diagonal covariances.
+    Mixture {
+        /// K.
+        components: i64,
+        /// Whether it is trained.
+        trained: bool,
+    },
+    /// The mean of q(z | u) over pseudo-inputs u that are trained.
+    Vamp {
+        /// K.
+        components: i64,
+    },
+    /// N(0, I) pulled through a flow.
+    Flow {
+        /// Of which kind a step is.
+        #[serde(default)]
+        step: Step,
+        /// T.
+        steps: i64,
+        /// Widths of the hidden layers in the net of every step.
+        hidden: Vec<i64>,
+    },
+    /// p(z₂) p(z₁ | z₂); the decoder sees z₁ only.
+    Hierarchical {
+        /// L₂; L₁ are the other latents.
+        upper: i64,
+        /// Widths of the hidden layers from z₂ to z₁.
+        #[serde(default)]
+        hidden: Vec<i64>,
+    },
+    /// One of L values.
+    Categorical {
+        /// Whether their probabilities are trained; else all are the same.
+        trained: bool,
+    },
 }
 
 /// Densities p(x | z).
@@ -153,7 +222,7 @@ impl Architecture {
         let family = self.family(&mut scope.at("posterior"))?;
         let likelihood = self.likelihood(&mut scope.at("likelihood"))?;
         let encoder = self.encoder(&mut scope.at("encoder"), family.n_features(), data)?;
-        let prior = self.prior(&mut scope.at("prior"))?;
+        let prior = self.prior(&mut scope.at("prior"), encoder.as_ref(), family.as_ref(), data)?;
         let decoder = self.decoder(&mut scope.at("decoder"), likelihood.n_outputs())?;
         Ok(Parts { encoder, family, prior, decoder, likelihood })
     }
@@ -168,6 +237,60 @@ impl Architecture {
         let DecoderSpec::Mlp { hidden: decoder, .. } = &self.decoder;
         if let Some(width) = encoder.iter().chain(decoder).find(|&&w| w < 1) {
             return Err(Error::config("hidden", format!("a layer has width {width}; leave it out or give it at least 1")));
+        }
+        self.check_latents()
+    }
+
+    /// Whether posterior and prior make sense, and go together.
+    fn check_latents(&self) -> Result<()> {
+        let at_least = |field: &'static str, value: i64, least: i64| match value < least {
+            true => Err(Error::config(field, format!("is {value}; it must be at least {least}"))),
+            false => Ok(()),
+        };
+        let widths = |hidden: &[i64]| hidden.iter().try_for_each(|&width| at_least("hidden", width, 1));
+        match &self.posterior {
+            PosteriorSpec::Planar { steps, .. } => at_least("posterior.steps", *steps, 1)?,
+            PosteriorSpec::InverseAutoregressive { steps, context, hidden } => {
+                at_least("posterior.steps", *steps, 1)?;
+                at_least("posterior.context", *context, 0)?;
+                widths(hidden)?;
+            }
+            PosteriorSpec::Hierarchical { hidden, .. } => widths(hidden)?,
+            _ => {}
+        }
+        match &self.prior {
+            PriorSpec::Mixture { components, .. } => at_least("prior.components", *components, 1)?,
+            PriorSpec::Vamp { components } => {
+                at_least("prior.components", *components, 1)?;
+                if self.condition > 0 {
+                    let message = "vamp's pseudo-inputs have no condition for the encoder to be told: choose another prior";
+                    return Err(Error::config("prior", message));
+                }
+            }
+            PriorSpec::Flow { steps, hidden, .. } => {
+                at_least("prior.steps", *steps, 1)?;
+                widths(hidden)?;
+            }
+            PriorSpec::Hierarchical { upper, hidden } => {
+                at_least("prior.upper", *upper, 1)?;
+                if *upper >= self.latents {
+                    let message = format!("is {upper}; of {} latents at least one must be left for the lower layer", self.latents);
+                    return Err(Error::config("prior.upper", message));
+                }
+                widths(hidden)?;
+            }
+            _ => {}
+        }
+        let layers = match (&self.posterior, &self.prior) {
+            (PosteriorSpec::Hierarchical { upper, .. }, PriorSpec::Hierarchical { upper: prior, .. }) => upper == prior,
+            (PosteriorSpec::Hierarchical { .. }, _) => false,
+            _ => true,
+        };
+        if !layers {
+            return Err(Error::config("posterior", "is hierarchical: the prior must be too, with the same number of upper latents"));
+        }
+        if (self.posterior == PosteriorSpec::Categorical) != matches!(self.prior, PriorSpec::Categorical { .. }) {
+            return Err(Error::config("prior", "a categorical posterior goes with a categorical prior, and the other way round"));
         }
         Ok(())
     }
@@ -194,21 +317,54 @@ impl Architecture {
     }
 
     fn decoder(&self, scope: &mut Scope<'_>, outputs: i64) -> Result<Box<dyn Decoder>> {
+        let seen = self.latents_seen();
         let net = match &self.decoder {
-            DecoderSpec::Mlp { hidden, activation } => Box::new(Mlp::new(scope, self.latents + self.condition, hidden, outputs, *activation)?),
+            DecoderSpec::Mlp { hidden, activation } => Box::new(Mlp::new(scope, seen + self.condition, hidden, outputs, *activation)?),
         };
-        Ok(Box::new(NetDecoder::new(net)))
+        let decoder = Box::new(NetDecoder::new(net));
+        Ok(if seen < self.latents { Box::new(LowerDecoder::new(decoder, seen)) } else { decoder })
     }
 
-    fn family(&self, _scope: &mut Scope<'_>) -> Result<Box<dyn Family>> {
-        Ok(match self.posterior {
-            PosteriorSpec::Diagonal => Box::new(posterior::Diagonal { latents: self.latents }),
+    /// How many of the latents the decoder sees: all, or those of the lower layer.
+    fn latents_seen(&self) -> i64 {
+        match &self.prior {
+            PriorSpec::Hierarchical { upper, .. } => self.latents - upper,
+            _ => self.latents,
+        }
+    }
+
+    fn family(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Family>> {
+        let latents = self.latents;
+        Ok(match &self.posterior {
+            PosteriorSpec::Diagonal => Box::new(posterior::Diagonal { latents }),
+            PosteriorSpec::FullCovariance { diagonal } => Box::new(posterior::FullCovariance::new(latents, *diagonal, scope.device())),
+            PosteriorSpec::Planar { steps, amortised } => Box::new(posterior::PlanarFlow::new(scope, latents, *steps, *amortised)?),
+            PosteriorSpec::InverseAutoregressive { steps, context, hidden } => {
+                Box::new(posterior::InverseAutoregressive::new(scope, latents, *steps, *context, hidden)?)
+            }
+            PosteriorSpec::Hierarchical { upper, hidden } => {
+                Box::new(posterior::Hierarchical::new(scope, latents - upper, *upper, hidden, Activation::Tanh)?)
+            }
+            PosteriorSpec::Categorical => Box::new(posterior::Categorical { values: latents }),
         })
     }
 
-    fn prior(&self, _scope: &mut Scope<'_>) -> Result<Box<dyn Prior>> {
-        Ok(match self.prior {
-            PriorSpec::StandardNormal => Box::new(prior::StandardNormal { latents: self.latents }),
+    fn prior(&self, scope: &mut Scope<'_>, encoder: &dyn Encoder, family: &dyn Family, data: Option<&Dataset>) -> Result<Box<dyn Prior>> {
+        let latents = self.latents;
+        Ok(match &self.prior {
+            PriorSpec::StandardNormal => Box::new(prior::StandardNormal { latents }),
+            PriorSpec::Mixture { components, trained } => Box::new(prior::Mixture::new(scope, latents, *components, *trained)?),
+            PriorSpec::Vamp { components } => {
+                // log(1 + x) is for counts
+                let least = (self.input == Input::Log1p).then_some(0.0);
+                let shared = (encoder.share(), family.share());
+                Box::new(prior::VampPrior::new(scope, (self.columns, latents), *components, shared, data, least)?)
+            }
+            PriorSpec::Flow { step, steps, hidden } => Box::new(prior::FlowPrior::new(scope, latents, *step, *steps, hidden)?),
+            PriorSpec::Hierarchical { upper, hidden } => {
+                Box::new(prior::Hierarchical::new(scope, latents - upper, *upper, hidden, Activation::Tanh)?)
+            }
+            PriorSpec::Categorical { trained } => Box::new(prior::Categorical::new(scope, latents, *trained)?),
         })
     }
 

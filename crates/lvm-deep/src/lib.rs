@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod flow;
 pub mod likelihood;
 pub mod model;
 pub mod nets;

@@ -4,12 +4,14 @@ pub mod activation;
 pub mod decoder;
 pub mod encoder;
 pub mod linear;
+pub mod lower;
 pub mod mlp;
 
 pub use activation::Activation;
 pub use decoder::{Decoder, NetDecoder};
 pub use encoder::{Encoder, Input, NetEncoder};
 pub use linear::Linear;
+pub use lower::LowerDecoder;
 pub use mlp::Mlp;
 
 use tch::Tensor;
