@@ -80,12 +80,16 @@ pub(crate) enum HeaderChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SeparatorChoice {
     /// ,
+    #[value(alias = ",")]
     Comma,
     /// ;
+    #[value(alias = ";")]
     Semicolon,
     /// A tab
+    #[value(alias = "\t", alias = "\\t")]
     Tab,
     /// Blanks or tabs
+    #[value(alias = " ")]
     Blank,
 }
 
