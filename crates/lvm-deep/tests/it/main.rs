@@ -2,6 +2,5 @@
 
 mod architectures;
 mod evidence;
-mod linear;
 mod resume;
 mod vae_exact;
