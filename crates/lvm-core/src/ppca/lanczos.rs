@@ -32,7 +32,7 @@ fn columns(a: &Array2<f64>, begin: usize, end: usize) -> ArrayView2<'_, f64> {
     a.slice_axis(Axis(1), Slice::from(begin..end))
 }
 
-/// The Ritz pairs of the first space of at least `first` dimensions that `enough` accepts; `None` if half of all dimensions do not do,
+/// The Ritz pairs of the first space of at least `first` dimensions that `enough` accepts; `None` if three quarters of all dimensions do not do,
 /// or if A is singular to rounding on the space, so that the recurrence ends.
 ///
 /// ```text
@@ -41,7 +41,7 @@ fn columns(a: &Array2<f64>, begin: usize, end: usize) -> ArrayView2<'_, f64> {
 /// (Golub & Underwood 1977). The start is a fixed random block; products are cut into fixed bands.
 pub(super) fn leading(a: &Array2<f64>, first: usize, enough: impl Fn(&Ritz) -> bool) -> Result<Option<Ritz>> {
     let d = a.nrows();
-    let most = d / 2;
+    let most = 3 * d / 4;
     let broken = || ErrorKind::Decomposition { what: "block Lanczos process" };
     let mut rng = stream(0, Purpose::Projection, 1);
     let start = Array2::from_shape_simple_fn((d, BLOCK), || StandardNormal.sample(&mut rng));
@@ -75,7 +75,7 @@ pub(super) fn leading(a: &Array2<f64>, first: usize, enough: impl Fn(&Ritz) -> b
             next_look = k + 2 * BLOCK;
         }
         // a direction that is rounding alone is not orthogonal to the space
-        let level = d as f64 * f64::EPSILON * t[[0, 0]].abs();
+        let level = 16.0 * d as f64 * f64::EPSILON * t.diag().iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         if r.diag().iter().any(|v| !(v.abs() > level)) {
             return Ok(None);
         }
@@ -100,8 +100,8 @@ mod tests {
         let d = 200;
         // λ falls by 0.9; the eigenvectors are those of a random symmetric matrix
         let mut rng = stream(3, Purpose::Sample, 0);
-        let random = Array2::from_shape_simple_fn((d, d), || StandardNormal.sample(&mut rng));
-        let axes = linalg::qr(Array2::view(&random)).unwrap().0;
+        let random: Array2<f64> = Array2::from_shape_simple_fn((d, d), || StandardNormal.sample(&mut rng));
+        let axes = linalg::qr(random.view()).unwrap().0;
         let lambda = Array1::from_shape_fn(d, |i| 0.9_f64.powi(i as i32));
         let a = (&axes * &lambda).dot(&axes.t());
         let ritz = leading(&a, 48, |r| r.residuals.iter().take(6).all(|r| *r < 1e-9)).unwrap().unwrap();

@@ -13,7 +13,7 @@
 //! B = Σ_i c_i ‖r_i‖²,   c_i = ½ (1/σ² − 1/θ_i) / (θ_i − μ)
 //! ```
 //! of its maximum. For G = diag(√c) times standard normals, ‖R G‖²/8 (the sum of squares) is an unbiased estimate of B, and even if R has
-//! rank one it is less than B/100 with probability P(χ²_8 < 0.08) = 1e-7 only: 100 times the estimate is taken for B. μ is bounded by a
+//! rank one it is less than B/30 with probability P(χ²_8 < 0.27) = 1e-5 only: 30 times the estimate is taken for B. μ is bounded by a
 //! Cholesky factor: if s I − S̃ + V Θ Vᵀ has one, nothing beyond s was missed in S̃; and S̃ is within
 //! ‖S̃ − S‖ ≤ 4 √n u tr S of S, with n roundings a product and u = 2⁻²⁴ (the probabilistic bound of Higham & Mary 2019).
 
@@ -34,10 +34,13 @@ use rand_distr::{Distribution, StandardNormal};
 const BEYOND: usize = 6;
 /// What B may be, as a share of the log-likelihood.
 const TOLERANCE: f64 = 1e-12;
-/// The largest angle between an axis and the subspace that is let pass.
-const ANGLE: f64 = 1e-6;
-/// How many times B its estimate is taken for.
-const SAFETY: f64 = 100.0;
+/// The bound on the angle between V and the eigenvectors that is let pass. Rounding to f32 leaves angles about a hundredth of it where gaps
+/// are a tenth of λ_q.
+const ANGLE: f64 = 1e-4;
+/// How many times its estimate is taken for B.
+const SAFETY: f64 = 30.0;
+/// The least share of the variance that the first q axes may leave.
+const LEAST_REST: f64 = 1e-3;
 /// Combinations in G.
 const COMBINATIONS: usize = 8;
 
@@ -45,7 +48,7 @@ const COMBINATIONS: usize = 8;
 /// 2 D m operations a row and a second reading. Depends on nothing but the shape, so that a table in memory and the same in a file get
 /// the same answer.
 pub(super) fn worthwhile(rows: usize, columns: usize, components: usize) -> bool {
-    columns >= 256 && rows >= 4 * columns && columns >= 8 * (components + BEYOND) && components > 0
+    columns >= 256 && rows >= 4 * columns && columns >= 12 * (components + BEYOND) && components > 0
 }
 
 /// The rows of a block with the square roots of their weights.
@@ -216,9 +219,9 @@ impl Sketch {
             }
             let costs = costs(&values, beyond, noise);
             let lost: f64 = costs.iter().zip(&ritz.residuals).map(|(c, r)| c * r * r).sum();
-            // a tenth of what the certificate will let pass
-            let close = ritz.residuals.iter().zip(&values).all(|(r, v)| *r <= 0.1 * ANGLE * (v - beyond));
-            close && SAFETY * lost <= 0.1 * TOLERANCE * self.size_of_likelihood(&ritz.values, q)
+            // a thousandth of what the certificate will let pass: what f32 leaves is more
+            let close = ritz.residuals.iter().zip(&values).all(|(r, v)| *r <= 1e-3 * ANGLE * (v - beyond));
+            close && SAFETY * lost <= 1e-3 * TOLERANCE * self.size_of_likelihood(&ritz.values, q)
         };
         let Some(ritz) = lanczos::leading(&self.covariance, 5 * (q + BEYOND) + 8, enough)? else { return Ok(None) };
         let m = cut_after(&ritz.values, q);
@@ -228,6 +231,11 @@ impl Sketch {
             values: ritz.values.slice_axis(Axis(0), Slice::from(..m)).to_owned(),
             beyond: middle + self.error(),
         };
+        // σ² is a difference of tr S and Σ λ_i: it must not cost digits
+        let rest = self.noise(&cut.values, q) * (self.centre.len() - q) as f64;
+        if rest < LEAST_REST * self.total {
+            return Ok(None);
+        }
         let told_apart = cut.values[m - 1] - cut.beyond > 0.5 * (cut.values[m - 1] - middle);
         Ok((told_apart && self.nothing_missed(&cut, middle)).then_some(cut))
     }
@@ -322,4 +330,156 @@ pub(super) fn spectrum(data: &dyn RowSource, components: usize) -> Result<Option
     let Some(sketch) = centred_sketch(data)? else { return Ok(None) };
     let Some(cut) = sketch.cut(components)? else { return Ok(None) };
     sketch.refine(data, &cut, components)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PpcaMl, Solver};
+    use super::*;
+    use crate::rows::Rows;
+    use rand::RngExt;
+
+    const SHAPE: (usize, usize) = (1100, 256);
+
+    fn normal(shape: (usize, usize), index: u64) -> Array2<f64> {
+        let mut rng = stream(21, Purpose::Sample, index);
+        Array2::from_shape_simple_fn(shape, || StandardNormal.sample(&mut rng))
+    }
+
+    /// Rows with these standard deviations along the first random axes, and standard normal noise.
+    fn table(signal: &[f64]) -> Array2<f64> {
+        let axes = linalg::qr(normal((SHAPE.1, signal.len()), 1).view()).unwrap().0;
+        let z = normal((SHAPE.0, signal.len()), 2) * &Array1::from(signal.to_vec());
+        z.dot(&axes.t()) + normal(SHAPE, 3)
+    }
+
+    fn falling(k: usize) -> Vec<f64> {
+        (0..k).map(|i| 20.0 * 0.85_f64.powi(i as i32)).collect()
+    }
+
+    /// The route passes its certificate and agrees with the covariance in f64; the widest angle between an axis and its twin.
+    #[track_caller]
+    fn agrees(data: &dyn RowSource, q: usize) -> f64 {
+        assert!(worthwhile(data.n_rows(), data.n_cols(), q));
+        let ours = spectrum(data, q).unwrap().expect("the certificate passes");
+        let exact = Spectrum::of(data, q, Solver::Covariance, 0).unwrap();
+        // B is below 1e-12 of the likelihood, and so is rounding
+        let fit = |s: &Spectrum| super::super::ml::from_spectrum(s, q, 0).unwrap().objective();
+        assert!((fit(&ours) - fit(&exact)).abs() <= 2.0 * TOLERANCE * fit(&exact).abs(), "{} {}", fit(&ours), fit(&exact));
+        // B/c_i bounds each eigenvalue likewise; rounding is relative to the largest
+        let size = exact.eigenvalues[0];
+        assert!(ours.eigenvalues.iter().zip(&exact.eigenvalues).all(|(a, b)| (a - b).abs() <= 1e-11 * size));
+        assert!(ours.mean.iter().zip(&exact.mean).all(|(a, b)| (a - b).abs() <= 1e-12 * (1.0 + b.abs())));
+        // sin² of the angles between the two spans: ‖V − U Uᵀ V‖² columns
+        let inside = exact.axes.dot(&exact.axes.t().dot(&ours.axes));
+        (&ours.axes - &inside).columns().into_iter().fold(0.0, |m: f64, c| m.max(c.dot(&c).sqrt()))
+    }
+
+    #[test]
+    fn the_answer_is_that_of_the_covariance_in_f64() {
+        let x = table(&falling(12));
+        let weights = Array1::from_shape_fn(SHAPE.0, |i| ((i * 7) % 4) as f64 * 0.7);
+        for q in [1, 5] {
+            // the certificate's bound on the angle
+            assert!(agrees(&x, q) < ANGLE);
+        }
+        assert!(agrees(&(&x + 1e5), 5) < ANGLE);
+        assert!(agrees(&(&x * 1e-6), 5) < ANGLE);
+        assert!(agrees(&x.mapv(|v| v as f32), 5) < ANGLE);
+        assert!(agrees(&Rows::new(&x).weighted(weights.view()).unwrap(), 5) < ANGLE);
+        // a trend through the table: the first rows are far from the mean
+        let trend = Array2::from_shape_fn(SHAPE, |(i, j)| if j == 3 { i as f64 * 0.1 } else { x[[i, j]] });
+        assert!(agrees(&trend, 5) < ANGLE);
+    }
+
+    #[test]
+    fn equal_variances_across_the_cut_are_cut_elsewhere() {
+        let (n, d) = SHAPE;
+        // the sample covariance has exactly these eigenvalues: ten, of which the fifth to seventh are equal
+        let variances = [90.0, 70.0, 50.0, 40.0, 30.0, 30.0, 30.0, 20.0, 15.0, 10.0];
+        let mut scores = normal((n, d), 5);
+        scores -= &scores.mean_axis(Axis(0)).unwrap();
+        let scores = linalg::qr(scores.view()).unwrap().0 * (n as f64).sqrt();
+        let axes = linalg::qr(normal((d, d), 6).view()).unwrap().0;
+        let sd = Array1::from_shape_fn(d, |i| variances.get(i).map_or(1.0 - 0.002 * i as f64, |v| f64::sqrt(*v)));
+        let x = (scores * &sd).dot(&axes.t());
+        for q in [4, 5, 6] {
+            agrees(&x, q);
+        }
+    }
+
+    #[test]
+    fn what_single_precision_cannot_tell_goes_the_exact_way() {
+        let x = table(&falling(12));
+        // columns of scales 1e-6 … 1e6: small eigenvalues lie below what f32 leaves of the large
+        let graded = Array2::from_shape_fn(SHAPE, |(i, j)| x[[i, j]] * 10f64.powi((j % 13) as i32 - 6));
+        // pure noise has no gap; duplicated columns are singular; a cell beyond the range of f32 at this scale
+        let noise = normal(SHAPE, 9);
+        let mut outlier = x.clone();
+        outlier[[900, 7]] = 1e45;
+        let duplicated = Array2::from_shape_fn(SHAPE, |(i, j)| x[[i, j % 40]]);
+        for data in [&graded, &noise, &outlier, &duplicated] {
+            for q in [1, 12] {
+                let fit = |solver| PpcaMl { components: q, solver }.fit(data, 0).unwrap();
+                let (auto, exact) = (fit(Solver::Auto), fit(Solver::Covariance));
+                assert!((auto.objective() - exact.objective()).abs() <= 2.0 * TOLERANCE * exact.objective().abs(), "{q}");
+                assert_eq!(auto.repairs.len(), exact.repairs.len());
+            }
+        }
+        assert!(spectrum(&outlier, 5).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_bad_cell_is_named() {
+        let mut x = table(&falling(3));
+        for (value, name) in [(f64::NAN, "NaN"), (f64::INFINITY, "inf"), (1e200, "large")] {
+            x[[703, 17]] = value;
+            let error = PpcaMl { components: 2, ..Default::default() }.fit(&x, 0).unwrap_err();
+            assert!(error.to_string().contains("703") && error.to_string().contains("17"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_spoilt_cut_is_rejected() {
+        let (q, x) = (5, table(&falling(12)));
+        let found = || {
+            let sketch = centred_sketch(&x).unwrap().unwrap();
+            let cut = sketch.cut(q).unwrap().unwrap();
+            (sketch, cut)
+        };
+        let (sketch, cut) = found();
+        assert!(sketch.refine(&x, &cut, q).unwrap().is_some());
+        // axes turned by 1e-4 … towards anything
+        let mut rng = stream(22, Purpose::Sample, 0);
+        for size in [1e-4, 1e-2, 1.0] {
+            let (sketch, mut cut) = found();
+            cut.axes.mapv_inplace(|v| v + size * (rng.random::<f64>() - 0.5));
+            cut.axes = linalg::qr(cut.axes.view()).unwrap().0;
+            assert!(sketch.refine(&x, &cut, q).unwrap().is_none(), "{size}");
+        }
+        // exact eigenvectors, but not the leading ones: the residual is small, and the Cholesky factor finds what was missed
+        let (sketch, mut cut) = found();
+        let (values, vectors) = linalg::eigh(sketch.covariance.view()).unwrap();
+        let middle = 0.5 * (values[cut.values.len() - 1] + values[cut.values.len()]);
+        assert!(sketch.nothing_missed(&cut, middle));
+        cut.axes.column_mut(2).assign(&vectors.column(9));
+        cut.values[2] = values[9];
+        assert!(!sketch.nothing_missed(&cut, middle));
+        // single precision gone wrong
+        let (mut sketch, _) = found();
+        sketch.covariance[[4, 3]] += 1e-3;
+        sketch.covariance[[3, 4]] += 1e-3;
+        let cut = sketch.cut(q).unwrap().unwrap();
+        assert!(sketch.refine(&x, &cut, q).unwrap().is_none());
+    }
+
+    #[test]
+    fn thread_count_does_not_change_a_bit() {
+        let x = table(&falling(12));
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| spectrum(&x, 5).unwrap().unwrap())
+        };
+        assert!(run(1) == run(4));
+    }
 }

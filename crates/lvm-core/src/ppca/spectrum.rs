@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Solver {
     /// `Gram` when there are fewer rows than columns, otherwise `Covariance`; `Randomized` when the smaller side exceeds 8192, where
-    /// the exact routes would hold a matrix of more than 512 MiB and take minutes.
+    /// the exact routes would hold a matrix of more than 512 MiB and take minutes. For a fit of few components to a large table
+    /// ([`PpcaMl`](super::PpcaMl), [`Pca`](super::Pca); N ≥ 4 D, D ≥ 256, D ≥ 12 (q + 6)), through single precision where a certificate
+    /// in f64 shows that the log-likelihood is the maximum to 1e-12 of itself; rows are then read twice, and axes are right to about
+    /// 1e-6 (1e-4 is certified). [`Spectrum::of`] never does that.
     #[default]
     Auto,
     /// Eigen-decomposition of the covariance (D, D): N D² + O(D³). Exact; the whole spectrum.
