@@ -4,6 +4,7 @@ use crate::case::{Case, Node};
 use crate::check::{Source, Tolerance};
 use crate::posterior::Posterior;
 use crate::report::confusion::Judgement;
+use crate::report::exhibit::Exhibit;
 use crate::suite::{Budget, Group, Outcome, Problem};
 use lvm_vi::diagnose::{Diagnose, Diagnosis, Level, WeightedDraws, psis as smooth};
 use lvm_vi::expectation::GaussianTarget;
@@ -78,6 +79,10 @@ fn judged<F: Family, M: LogDensityGrad + ?Sized>(
         judgement.is_good() || level != Level::Pass,
         "a pass promises means within 0.1 sd and sds within 15 % of the truth",
     );
+    if optimum {
+        let case = format!("{}, {name}", g.case());
+        g.exhibits.push(Exhibit::Tail { case, k: pareto_k, sd: 0.0, threshold: found.pareto_k_threshold });
+    }
     g.judgements.push(judgement);
     Ok(found)
 }

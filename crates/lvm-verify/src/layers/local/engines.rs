@@ -4,7 +4,7 @@ use super::{Setting, Truth};
 use crate::check::Source;
 use crate::headline::{Figure, Headline};
 use crate::report::exhibit::Exhibit;
-use crate::suite::{Budget, Group, Outcome};
+use crate::suite::{Group, Outcome};
 use lvm_core::fit::Stopping;
 use lvm_core::model::Infer;
 use lvm_vi::amortized::{AmortizedVi, EncoderConfig, LinearEncoderNewton};
@@ -83,7 +83,7 @@ fn minibatches(g: &mut Group<'_>, s: &Setting, truth: &Truth) -> Outcome {
         return Ok(());
     }
     // as many steps whatever the table: the rows a step sees are what differs
-    let steps = if g.budget == Budget::Quick { 3000 } else { 6000 };
+    let steps = 2000;
     let batch = 64.min(n);
     let epochs = (steps * batch).div_ceil(n);
     let config = AmortizedVi {

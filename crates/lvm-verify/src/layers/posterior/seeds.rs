@@ -5,6 +5,7 @@ use super::Reference;
 use crate::case::Case;
 use crate::check::Source;
 use crate::posterior::Posterior;
+use crate::report::exhibit::Exhibit;
 use crate::stochastic::{Claim, Truth};
 use crate::suite::{Budget, Group, Outcome, Problem};
 use lvm_core::fit::Status;
@@ -28,6 +29,8 @@ struct End {
     missed: f64,
     /// ELBO(q*) − ELBO(q), nats.
     gap: f64,
+    /// The noisy ELBO of each step.
+    trace: Vec<f64>,
 }
 
 /// One run from N(0, I).
@@ -42,7 +45,14 @@ fn run(model: &dyn Posterior, reference: &Reference, seed: u64) -> Result<End, P
     let beyond = errors.iter().zip(stated.mean.iter().chain(&stated.log_sd)).filter(|(e, s)| !(e.abs() <= **s)).count();
     let elbo = FixedPoint::elbo(model.expectation()?.as_ref(), mean.view(), q.covariance().view())?;
     let missed = beyond as f64 / errors.len() as f64;
-    Ok(End { converged: fitted.status == Status::Converged, errors, missed, gap: reference.elbo - elbo })
+    Ok(End { converged: fitted.status == Status::Converged, errors, missed, gap: reference.elbo - elbo, trace: fitted.trace })
+}
+
+/// (step, mean ELBO) of some 300 stretches of a run.
+fn thinned(trace: &[f64]) -> Vec<(f64, f64)> {
+    let length = trace.len().div_ceil(300).max(1);
+    let middle = |i: usize| (i * length) as f64 + 0.5 * length as f64;
+    trace.chunks(length).enumerate().map(|(i, c)| (middle(i), c.iter().sum::<f64>() / c.len() as f64)).collect()
 }
 
 /// A posterior of a size known.
@@ -85,6 +95,9 @@ pub(super) fn stochastic(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) 
     let converged = take(0, n, &|e| f64::from(u8::from(e.converged)))?.iter().sum::<f64>() as usize;
     let reason = "the optimum exists, and a run has a million steps";
     g.holds("runs that say they have converged", format!("{converged} of {n}"), format!("{n} of {n}"), converged == n, reason);
+    let trace = thinned(&ends.borrow()[0].trace);
+    let evidence = case.get("truth.log_evidence")?.number()?;
+    g.exhibits.push(Exhibit::Elbo { case: format!("{}, mean field, stochastic", case.id), trace, evidence, optimum: reference.elbo });
     let quick = g.budget == Budget::Quick;
     // R3: 0.02 sd and 2 %; few seeds can't see as little
     let margin = if quick { 0.05 } else { 0.02 };
