@@ -38,7 +38,8 @@ pub fn page(report: &Report) -> String {
     for figure in plots::figures(report) {
         let _ = write!(
             out,
-            "<figure><b>{}</b>{}<figcaption>{}</figcaption></figure>",
+            "<figure{}><b>{}</b>{}<figcaption>{}</figcaption></figure>",
+            if figure.wide { " class=\"big\"" } else { "" },
             escape(&figure.title),
             figure.svg,
             escape(&figure.caption)

@@ -63,15 +63,15 @@ pub fn html(variances: &[GradientVariance]) -> String {
     let Some(first) = points(variances).next() else { return String::new() };
     let mut out = String::from(
         "<h2>Variances of the gradient estimators</h2><p class=\"mute\">Sum over coordinates of the variance of one estimate, times the \
-         evaluations of log p it takes, in natural units (q's covariance is I); ± standard error. Below it, what theory says it is. The \
-         targets are unnormalised by 10 nats, as posteriors are by their evidence.</p><div class=\"scroll\"><table><thead><tr><th>target<th>q",
+         evaluations of log p it takes, in natural units (q's covariance is I); ± standard error. Below it, what theory says it is. \
+         Gaussian targets carry a constant of −10 nats, the others the evidence they have.</p><div class=\"scroll\"><table><thead><tr><th>target<th>q",
     );
     first.iter().for_each(|v| out.push_str(&format!("<th class=\"n\">{}", escape(&v.estimator))));
     out.push_str("</tr></thead><tbody>");
     for row in points(variances) {
         let _ = write!(out, "<tr><td>{}<td>{}", escape(&row[0].case), escape(&row[0].q));
         for v in row {
-            let exact = v.exact.map_or_else(String::new, |e| format!("<br><span class=\"mute\">{e:.4}</span>"));
+            let exact = v.exact.map_or_else(String::new, |e| format!("<br><span class=\"mute\">{}</span>", crate::check::show(e)));
             let _ = write!(out, "<td class=\"n\">{}{exact}", escape(&cell(v)));
         }
         out.push_str("</tr>");
