@@ -10,7 +10,8 @@ const VERSION: &str = "2.11.0";
 const REQUIREMENTS: &str = "xtask/libtorch.txt";
 const UNPACK: &str = include_str!("unpack.py");
 /// Wheels of any of these platforms run on every Linux with glibc 2.28 (2018) or later.
-const PLATFORMS: [&str; 5] = ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"];
+const PLATFORMS: [&str; 5] =
+    ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"];
 
 /// Where libtorch comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,10 @@ pub(crate) fn provide(shell: &Shell) -> Result<String, String> {
             let folder = given.unwrap_or_default();
             match folder.join("lib").join("libtorch_cpu.so").exists() || folder.join("lib").join("libtorch_cpu.dylib").exists() {
                 true => Ok(format!("LIBTORCH, {}", folder.display())),
-                false => Err(format!("LIBTORCH is set to {}, but there is no lib/libtorch_cpu in it. Unset it to have libtorch {VERSION} fetched.", folder.display())),
+                false => Err(format!(
+                    "LIBTORCH is set to {}, but there is no lib/libtorch_cpu in it. Unset it to have libtorch {VERSION} fetched.",
+                    folder.display()
+                )),
             }
         }
         Origin::Unpacked => Ok(format!("{}", ours.display())),
@@ -117,7 +121,10 @@ fn fetch(shell: &Shell, folder: &Path) -> Result<(), String> {
     println!("unpacking …");
     let unpacking = folder.join("unpacking");
     let _ = std::fs::remove_dir_all(&unpacking);
-    cmd!(shell, "{python} -c {UNPACK} {wheels} {unpacking}").quiet().run().map_err(|_| by_hand("the wheels could not be unpacked (is the disk full?)."))?;
+    cmd!(shell, "{python} -c {UNPACK} {wheels} {unpacking}")
+        .quiet()
+        .run()
+        .map_err(|_| by_hand("the wheels could not be unpacked (is the disk full?)."))?;
     for part in ["nvidia", "torch"] {
         let place = folder.join(part);
         let _ = std::fs::remove_dir_all(&place);
@@ -135,7 +142,9 @@ fn pip(shell: &Shell) -> Result<String, String> {
         return Ok("python3".into());
     }
     let own = format!("{FOLDER}/venv/bin/python");
-    if has_pip(&own) || (cmd!(shell, "python3 -m venv {FOLDER}/venv").quiet().ignore_stdout().ignore_stderr().run().is_ok() && has_pip(&own)) {
+    if has_pip(&own)
+        || (cmd!(shell, "python3 -m venv {FOLDER}/venv").quiet().ignore_stdout().ignore_stderr().run().is_ok() && has_pip(&own))
+    {
         return Ok(own);
     }
     Err("python3 has neither pip nor venv (on Debian and Ubuntu: apt-get install python3-venv).".into())

@@ -1,4 +1,6 @@
 //! Integration tests of lvm-deep.
 
 mod architectures;
+mod evidence;
 mod resume;
+mod vae_exact;
