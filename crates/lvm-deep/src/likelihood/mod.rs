@@ -51,6 +51,11 @@ pub trait Likelihood: Send {
     /// E[x | z], (…, N, D).
     fn mean(&self, outputs: &Tensor, batch: &Batch) -> Tensor;
 
+    /// The most probable x where the mean is none that could occur (codes, zeros and ones), else the mean; (…, N, D).
+    fn mode(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
+        self.mean(outputs, batch)
+    }
+
     /// x ~ p(x | z), (…, N, D).
     fn sample(&self, outputs: &Tensor, batch: &Batch, noise: &mut Noise) -> Tensor;
 
