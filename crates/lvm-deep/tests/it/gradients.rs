@@ -84,7 +84,7 @@ fn at_the_posterior() -> Vae {
     let inverse = (w.transpose(0, 1).matmul(&w) + Tensor::eye(2, (Kind::Double, tch::Device::Cpu)) * &variance).inverse();
     let map = inverse.matmul(&w.transpose(0, 1));
     let c = (inverse * variance).linalg_cholesky(false);
-    let mut weight = Tensor::zeros([5, 3], (Kind::Double, tch::Device::Cpu));
+    let weight = Tensor::zeros([5, 3], (Kind::Double, tch::Device::Cpu));
     weight.narrow(0, 0, 2).copy_(&map);
     let log_variances = c.diagonal(0, 0, 1).log() * 2.0;
     let bias = Tensor::cat(&[-map.matmul(&b), log_variances, c.narrow(0, 1, 1).narrow(1, 0, 1).reshape([1])], 0);

@@ -74,7 +74,7 @@ fn a_discrete_latent_clusters_rows() {
         };
         let vae = Vae::new(architecture, &data, 3).unwrap();
         let learning_rate = Schedule::Exponential { start: 0.1, end: 1e-3 };
-        let training = Training { objective, epochs: 150, batch_size: 50, learning_rate, ..Default::default() };
+        let training = Training { objective, epochs: 80, batch_size: 50, learning_rate, ..Default::default() };
         let vae = training.fit(vae, &data, None, 3).unwrap().vae;
         let values = to_values(&vae.posterior(&data.rows).mode().argmax(-1, false));
         let exact = to_values(&vae.summation(&data.rows).unwrap().log_posterior().argmax(-1, false));
