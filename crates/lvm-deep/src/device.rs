@@ -62,9 +62,13 @@ impl Cuda {
             return format!("there are {} GPUs, counted from 0", self.devices);
         }
         if let Some(loaded) = self.tried.iter().find(|t| t.failure.is_none()) {
-            return format!("{} was loaded, but no GPU answers: is the driver (libcuda.so.1) installed and a device visible (CUDA_VISIBLE_DEVICES)?", loaded.path.display());
+            return format!(
+                "{} was loaded, but no GPU answers: is the driver (libcuda.so.1) installed and a device visible (CUDA_VISIBLE_DEVICES)?",
+                loaded.path.display()
+            );
         }
-        let places: Vec<String> = self.tried.iter().map(|t| format!("{} ({})", t.path.display(), t.failure.as_deref().unwrap_or("loaded"))).collect();
+        let places: Vec<String> =
+            self.tried.iter().map(|t| format!("{} ({})", t.path.display(), t.failure.as_deref().unwrap_or("loaded"))).collect();
         format!(
             "libtorch_cuda.so was not found. It was looked for at {}. Set LVM_LIBTORCH_CUDA to the folder that holds it (the lib folder of a PyTorch {} with CUDA)",
             places.join(", "),

@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod evidence;
 pub mod flow;
 pub mod likelihood;
 pub mod model;
@@ -31,10 +32,12 @@ pub mod parameters;
 pub mod posterior;
 pub mod prior;
 mod raw;
+pub mod tasks;
 pub mod tensor;
 pub mod train;
 pub mod vae;
 
+pub use error::{Error, ErrorKind, Result};
 pub use tch::{Kind, Tensor};
 
 #[cfg(doctest)]
