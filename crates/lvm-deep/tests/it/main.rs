@@ -6,7 +6,6 @@ mod evidence;
 mod flows;
 mod gradients;
 mod latents;
-mod linear;
 mod objectives;
 mod resume;
 mod training;
