@@ -1,10 +1,10 @@
 //! The tests, and what CI runs besides.
 
-use crate::{Outcome, setup, tidy};
+use crate::{Outcome, libtorch, setup, tidy};
 use xshell::{Shell, cmd};
 
 /// The crates that are published, in the order of their dependencies.
-const PUBLISHED: [&str; 5] = ["lvm-core", "lvm-vi", "lvm-data", "lvm-verify", "lvm-cli"];
+const PUBLISHED: [&str; 6] = ["lvm-core", "lvm-vi", "lvm-data", "lvm-deep", "lvm-verify", "lvm-cli"];
 
 /// Everything that must pass: unit, integration and documentation tests of all crates, with the LAPACK oracle where it can be had.
 pub(crate) fn test(shell: &Shell) -> Outcome {

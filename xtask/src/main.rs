@@ -7,6 +7,7 @@
 
 mod bench;
 mod checks;
+mod libtorch;
 mod mutants;
 mod setup;
 mod tidy;
@@ -19,6 +20,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
 cargo xtask verify [FLAGS]   install what is missing, then judge the models against exact truths (flags go to lvm-verify: see --help there)
+cargo xtask verify --no-deep  the same without the neural models and libtorch
 cargo xtask verify --mutants [NAME …]   plant every known fault in a separate build and print which check finds which
 cargo xtask test             everything that must pass
 cargo xtask ci               format, clippy, rustdoc, tidy, packages, test, the lapack leg, quick verify
@@ -54,6 +56,10 @@ fn run(task: &str, rest: &[String]) -> Outcome {
     shell.change_dir(root);
     match task {
         "verify" if rest.iter().any(|f| f == "--mutants") => mutants::run(&shell, rest),
+        "neural" => match rest {
+            [file] => neural(&shell, std::path::Path::new(file)),
+            _ => Err("is called by `verify` with a file".into()),
+        },
         "verify" => verify(&shell, &called_from, rest),
         "test" => none(rest).and_then(|()| checks::test(&shell)),
         "ci" => match rest {
@@ -91,9 +97,21 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String]) -> Out
     println!("building lvm-verify (the first time takes some minutes) …");
     cmd!(shell, "cargo build --quiet --release --package lvm-verify --features {features}").quiet().run()?;
     let program = target_directory(shell)?.join("release").join(format!("lvm-verify{}", std::env::consts::EXE_SUFFIX));
+    // layer V is asked for when everything else is printed: `xtask neural FILE` answers
+    let neural = format!("{}\u{1f}neural", std::env::current_exe()?.display());
     // the summary above already says what failed
-    let status = std::process::Command::new(program).args(flags).current_dir(called_from).status()?;
+    let status = std::process::Command::new(program).args(flags).args(["--deep", &neural]).current_dir(called_from).status()?;
     if status.success() { Ok(()) } else { Err(format!("lvm-verify ended with {status}").into()) }
+}
+
+/// Provides libtorch, builds lvm-verify-deep, and has it answer the request in a file.
+fn neural(shell: &Shell, file: &std::path::Path) -> Outcome {
+    libtorch::provide(shell)?;
+    println!("building the checks of the neural models (the first time takes some minutes) …");
+    cmd!(shell, "cargo build --quiet --release --package lvm-verify --features deep --bin lvm-verify-deep").quiet().run()?;
+    let program = target_directory(shell)?.join("release").join(format!("lvm-verify-deep{}", std::env::consts::EXE_SUFFIX));
+    cmd!(shell, "{program} {file}").quiet().run()?;
+    Ok(())
 }
 
 /// Where cargo puts its output.

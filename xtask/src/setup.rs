@@ -1,17 +1,19 @@
 //! What the tasks need from the machine, and how it is had.
 
-use crate::Outcome;
+use crate::{Outcome, libtorch};
 use xshell::{Shell, cmd};
 
 /// Installs what is missing.
 pub(crate) fn run(shell: &Shell) -> Outcome {
-    match openblas(shell) {
-        Ok(()) => {
-            println!("OpenBLAS: present");
-            Ok(())
+    let openblas = openblas(shell).map(|()| "present".to_owned());
+    let mut missing = Vec::new();
+    for (what, found) in [("OpenBLAS", openblas), ("libtorch", libtorch::provide(shell))] {
+        match found {
+            Ok(place) => println!("{what}: {place}"),
+            Err(reason) => missing.push(reason),
         }
-        Err(reason) => Err(reason.into()),
     }
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
 }
 
 /// What installs OpenBLAS with its LAPACK.

@@ -2,8 +2,10 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::likelihood::{self, Likelihood, gaussian::Variance};
-use crate::nets::{Activation, Decoder, Encoder, Input, Mlp, NetDecoder, NetEncoder};
+use crate::likelihood::{self, Block, Dispersion, Library, Likelihood, Scale, gaussian::Variance};
+use crate::nets::{
+    self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, Mlp, Net, NetDecoder, NetEncoder, RecurrentSpec,
+};
 use crate::parameters::Scope;
 use crate::posterior::{self, Family};
 use crate::prior::{self, Prior};
@@ -62,6 +64,12 @@ pub enum EncoderSpec {
         #[serde(default)]
         activation: Activation,
     },
+    /// Convolutions over images.
+    Convolution(ConvolutionSpec),
+    /// Both ways through a sequence.
+    Recurrent(RecurrentSpec),
+    /// A transformer over a sequence.
+    Attention(AttentionSpec),
 }
 
 /// Nets from latents to outputs.
@@ -77,6 +85,12 @@ pub enum DecoderSpec {
         #[serde(default)]
         activation: Activation,
     },
+    /// Transposed convolutions to images.
+    Convolution(ConvolutionSpec),
+    /// Step after step through a sequence, each told the ones before it.
+    Recurrent(RecurrentSpec),
+    /// A transformer over a sequence, each step told the ones before it.
+    Attention(AttentionSpec),
 }
 
 /// Families of q(z | x).
@@ -108,6 +122,104 @@ pub enum LikelihoodSpec {
     Gaussian(Variance),
     /// Zeros and ones.
     Bernoulli,
+    /// Codes 0 … codes − 1 in every column.
+    Categorical {
+        /// K.
+        codes: i64,
+    },
+    /// Counts without overdispersion.
+    Poisson {
+        /// The size of a row.
+        #[serde(default)]
+        library: Library,
+    },
+    /// Overdispersed counts.
+    NegativeBinomial {
+        /// Where θ comes from.
+        #[serde(default)]
+        dispersion: Dispersion,
+        /// The size of a row.
+        #[serde(default)]
+        library: Library,
+    },
+    /// Overdispersed counts, some of which were lost.
+    ZeroInflatedNegativeBinomial {
+        /// Where θ comes from.
+        #[serde(default)]
+        dispersion: Dispersion,
+        /// The size of a row.
+        #[serde(default)]
+        library: Library,
+    },
+    /// Grey levels 0, 1/(levels − 1), …, 1.
+    DiscretizedLogistic {
+        /// G, 256 for bytes divided by 255.
+        levels: i64,
+        /// Where s comes from.
+        #[serde(default)]
+        scale: Scale,
+    },
+    /// Bags of words.
+    Multinomial,
+    /// Columns of different kinds.
+    Mixed(Vec<BlockSpec>),
+}
+
+/// Some columns of a table with their density.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockSpec {
+    /// The columns, from 0.
+    pub columns: Vec<i64>,
+    /// Their density.
+    pub likelihood: LikelihoodSpec,
+}
+
+impl LikelihoodSpec {
+    /// The density of `columns` columns.
+    ///
+    /// # Errors
+    /// If a setting is outside its range or blocks do not share out the columns.
+    pub fn build(&self, scope: &mut Scope<'_>, columns: i64) -> Result<Box<dyn Likelihood>> {
+        Ok(match self {
+            LikelihoodSpec::Gaussian(variance) => Box::new(likelihood::Gaussian::new(scope, columns, *variance)?),
+            LikelihoodSpec::Bernoulli => Box::new(likelihood::Bernoulli { columns }),
+            LikelihoodSpec::Categorical { codes } if *codes < 2 => {
+                return Err(Error::config("codes", format!("is {codes}; a column of codes needs at least 2")));
+            }
+            LikelihoodSpec::Categorical { codes } => Box::new(likelihood::Categorical { columns, codes: *codes }),
+            LikelihoodSpec::Poisson { library } => Box::new(likelihood::Poisson { columns, library: *library }),
+            LikelihoodSpec::NegativeBinomial { dispersion, library } => {
+                Box::new(likelihood::NegativeBinomial::new(scope, columns, *dispersion, *library)?)
+            }
+            LikelihoodSpec::ZeroInflatedNegativeBinomial { dispersion, library } => {
+                Box::new(likelihood::ZeroInflated::new(scope, columns, *dispersion, *library)?)
+            }
+            LikelihoodSpec::DiscretizedLogistic { levels, scale } => {
+                Box::new(likelihood::DiscretizedLogistic::new(scope, columns, *levels, *scale)?)
+            }
+            LikelihoodSpec::Multinomial => Box::new(likelihood::Multinomial { columns }),
+            LikelihoodSpec::Mixed(blocks) => {
+                let build = |(b, block): (usize, &BlockSpec)| {
+                    if block.likelihood.library() == Library::Latent {
+                        return Err(Error::config("mixed", "a block can't have a latent library: give it as condition, or leave it out"));
+                    }
+                    let likelihood = block.likelihood.build(&mut scope.at(&b.to_string()), block.columns.len() as i64)?;
+                    Ok(Block { columns: block.columns.clone(), likelihood })
+                };
+                Box::new(likelihood::Mixed::new(columns, blocks.iter().enumerate().map(build).collect::<Result<_>>()?)?)
+            }
+        })
+    }
+
+    /// The size of a row, for counts.
+    pub fn library(&self) -> Library {
+        match self {
+            LikelihoodSpec::Poisson { library }
+            | LikelihoodSpec::NegativeBinomial { library, .. }
+            | LikelihoodSpec::ZeroInflatedNegativeBinomial { library, .. } => *library,
+            _ => Library::None,
+        }
+    }
 }
 
 impl EncoderSpec {
@@ -151,10 +263,10 @@ impl Architecture {
     pub(crate) fn build(&self, scope: &mut Scope<'_>, data: Option<&Dataset>) -> Result<Parts> {
         self.check()?;
         let family = self.family(&mut scope.at("posterior"))?;
-        let likelihood = self.likelihood(&mut scope.at("likelihood"))?;
+        let likelihood = self.likelihood.build(&mut scope.at("likelihood"), self.columns)?;
         let encoder = self.encoder(&mut scope.at("encoder"), family.n_features(), data)?;
         let prior = self.prior(&mut scope.at("prior"))?;
-        let decoder = self.decoder(&mut scope.at("decoder"), likelihood.n_outputs())?;
+        let decoder = self.decoder(&mut scope.at("decoder"), likelihood.as_ref(), data)?;
         Ok(Parts { encoder, family, prior, decoder, likelihood })
     }
 
@@ -164,10 +276,36 @@ impl Architecture {
                 return Err(Error::config(field, format!("is {value}; it must be at least {least}")));
             }
         }
-        let EncoderSpec::Mlp { hidden: encoder, .. } = &self.encoder;
-        let DecoderSpec::Mlp { hidden: decoder, .. } = &self.decoder;
-        if let Some(width) = encoder.iter().chain(decoder).find(|&&w| w < 1) {
-            return Err(Error::config("hidden", format!("a layer has width {width}; leave it out or give it at least 1")));
+        let hidden = |widths: &[i64]| match widths.iter().find(|&&w| w < 1) {
+            Some(width) => Err(Error::config("hidden", format!("a layer has width {width}; leave it out or give it at least 1"))),
+            None => Ok(()),
+        };
+        match &self.encoder {
+            EncoderSpec::Mlp { hidden: widths, .. } => hidden(widths)?,
+            EncoderSpec::Convolution(spec) => spec.check(self.columns)?,
+            EncoderSpec::Recurrent(RecurrentSpec { steps, .. }) | EncoderSpec::Attention(AttentionSpec { steps, .. }) => {
+                if self.input != Input::Plain {
+                    return Err(Error::config("input", "must be plain for encoders of sequences: transform the table before"));
+                }
+                steps.check(self.columns)?;
+            }
+        }
+        match &self.decoder {
+            DecoderSpec::Mlp { hidden: widths, .. } => hidden(widths)?,
+            DecoderSpec::Convolution(spec) => spec.check(self.columns)?,
+            DecoderSpec::Recurrent(spec) => spec.check(self.columns)?,
+            DecoderSpec::Attention(spec) => spec.check(self.columns)?,
+        }
+        if self.likelihood.library() == Library::Latent {
+            if self.latents < 2 {
+                return Err(Error::config("latents", "is 1, which the latent library takes: give at least one more"));
+            }
+            if matches!(self.decoder, DecoderSpec::Recurrent(_) | DecoderSpec::Attention(_)) {
+                return Err(Error::config(
+                    "library",
+                    "can't be latent where a decoder goes step by step: give it as condition, or leave it out",
+                ));
+            }
         }
         Ok(())
     }
@@ -187,19 +325,49 @@ impl Architecture {
             _ => None,
         };
         let inputs = self.columns * if self.mask { 2 } else { 1 } + self.condition;
-        let net = match &self.encoder {
+        let net: Box<dyn Net> = match &self.encoder {
             EncoderSpec::Mlp { hidden, activation } => Box::new(Mlp::new(scope, inputs, hidden, features, *activation)?),
+            EncoderSpec::Convolution(spec) => {
+                let planes = if self.mask { 2 } else { 1 };
+                Box::new(nets::ImageEncoder::new(scope, spec, planes, self.condition, features)?)
+            }
+            EncoderSpec::Recurrent(spec) => {
+                let encoder = nets::RecurrentEncoder::new(scope, spec, self.columns, self.mask, self.condition, features)?;
+                return Ok(Box::new(encoder));
+            }
+            EncoderSpec::Attention(spec) => {
+                let encoder = nets::AttentionEncoder::new(scope, spec, self.columns, self.mask, self.condition, features)?;
+                return Ok(Box::new(encoder));
+            }
         };
         Ok(Box::new(NetEncoder::new(net, self.input, standard, self.mask)))
     }
 
-    fn decoder(&self, scope: &mut Scope<'_>, outputs: i64) -> Result<Box<dyn Decoder>> {
-        let net = match &self.decoder {
+    fn decoder(&self, scope: &mut Scope<'_>, likelihood: &dyn Likelihood, data: Option<&Dataset>) -> Result<Box<dyn Decoder>> {
+        let own_library = i64::from(self.likelihood.library() == Library::Latent);
+        let inputs = self.latents - own_library + self.condition;
+        let net: Box<dyn Net> = match &self.decoder {
             DecoderSpec::Mlp { hidden, activation } => {
-                Box::new(Mlp::new(scope, self.latents + self.condition, hidden, outputs, *activation)?)
+                Box::new(Mlp::new(scope, inputs, hidden, likelihood.n_outputs() - own_library, *activation)?)
+            }
+            DecoderSpec::Convolution(spec) => {
+                let Some(layout) = likelihood.layout() else {
+                    return Err(Error::config(
+                        "likelihood",
+                        "has no outputs pixel by pixel, as this decoder delivers them: choose another",
+                    ));
+                };
+                Box::new(nets::ImageDecoder::new(scope, spec, inputs, layout)?)
+            }
+            DecoderSpec::Recurrent(spec) => {
+                return Ok(Box::new(nets::RecurrentDecoder::new(scope, spec, inputs, self.columns, likelihood)?));
+            }
+            DecoderSpec::Attention(spec) => {
+                return Ok(Box::new(nets::AttentionDecoder::new(scope, spec, inputs, self.columns, likelihood)?));
             }
         };
-        Ok(Box::new(NetDecoder::new(net)))
+        let decoder = Box::new(NetDecoder::new(net));
+        Ok(if own_library == 1 { Box::new(nets::LibraryDecoder::new(scope, decoder, data)?) } else { decoder })
     }
 
     fn family(&self, _scope: &mut Scope<'_>) -> Result<Box<dyn Family>> {
@@ -211,13 +379,6 @@ impl Architecture {
     fn prior(&self, _scope: &mut Scope<'_>) -> Result<Box<dyn Prior>> {
         Ok(match self.prior {
             PriorSpec::StandardNormal => Box::new(prior::StandardNormal { latents: self.latents }),
-        })
-    }
-
-    fn likelihood(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Likelihood>> {
-        Ok(match self.likelihood {
-            LikelihoodSpec::Gaussian(variance) => Box::new(likelihood::Gaussian::new(scope, self.columns, variance)?),
-            LikelihoodSpec::Bernoulli => Box::new(likelihood::Bernoulli { columns: self.columns }),
         })
     }
 }

@@ -36,6 +36,7 @@ pub mod tensor;
 pub mod train;
 pub mod vae;
 
+pub use error::{Error, ErrorKind, Result};
 pub use tch::{Kind, Tensor};
 
 #[cfg(doctest)]

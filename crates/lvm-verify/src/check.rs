@@ -1,11 +1,11 @@
 //! One comparison, as data: what was compared, with which truth, how far apart the two may be and why.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
 /// The layers of the suite, in the order of their dependence: a red layer makes the ones after it hard to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Layer {
     /// Numerics: special functions, densities, cancellation, exact least squares.
     N,
@@ -21,6 +21,8 @@ pub enum Layer {
     P,
     /// Bayesian calibration: simulated data, ranks and symmetry.
     B,
+    /// Neural models: autoencoders against quadrature and against the exact models they contain.
+    V,
     /// Metamorphic: identities that hold whatever the data.
     M,
     /// Refusals: bad input gives a typed error or a flag, never a silent number.
@@ -31,7 +33,8 @@ pub enum Layer {
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Layer; 10] = [Layer::N, Layer::L, Layer::S, Layer::C, Layer::O, Layer::P, Layer::B, Layer::M, Layer::F, Layer::D];
+    pub const ALL: [Layer; 11] =
+        [Layer::N, Layer::L, Layer::S, Layer::C, Layer::O, Layer::P, Layer::B, Layer::V, Layer::M, Layer::F, Layer::D];
 
     /// What the layer is about, in a few words.
     pub fn title(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Layer {
             Layer::O => "optimisers",
             Layer::P => "posteriors and verdicts",
             Layer::B => "Bayesian calibration",
+            Layer::V => "neural models",
             Layer::M => "metamorphic identities",
             Layer::F => "refusals and contract",
             Layer::D => "determinism",
@@ -67,7 +71,7 @@ impl FromStr for Layer {
 }
 
 /// Where the truth comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// Exact: closed form, rational, or at least 40 digits.
     E,
@@ -82,7 +86,7 @@ pub enum Source {
 }
 
 /// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
     /// Within the tolerance.
@@ -154,13 +158,13 @@ impl Tolerance {
 }
 
 /// What a stochastic check adds: without power a pass is not a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stochastic {
     /// Standard error of ours.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "read_number")]
     pub standard_error: f64,
     /// The smallest bias this check finds with a miss rate below 1e-6: z + 4.75 standard errors.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "read_number")]
     pub detectable_bias: f64,
     /// Draws made.
     pub draws: usize,
@@ -169,7 +173,7 @@ pub struct Stochastic {
 }
 
 /// One comparison and its verdict.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
     /// The layer.
     pub layer: Layer,
@@ -186,10 +190,10 @@ pub struct Check {
     /// Where the truth comes from.
     pub source: Source,
     /// |ours − truth|.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "read_number")]
     pub difference: f64,
     /// The largest difference allowed.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "read_number")]
     pub tolerance: f64,
     /// Why that much.
     pub reason: String,
@@ -229,6 +233,40 @@ impl Serialize for Shown {
             Shown::Number(v) => number(v, serializer),
             Shown::Text(t) => serializer.serialize_str(t),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(v) => Shown::Number(v),
+            NumberOrText::Text(t) => special(&t).map_or(Shown::Text(t), Shown::Number),
+        })
+    }
+}
+
+/// What [`number`] writes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(f64),
+    Text(String),
+}
+
+fn special(text: &str) -> Option<f64> {
+    match text {
+        "nan" => Some(f64::NAN),
+        "inf" => Some(f64::INFINITY),
+        "-inf" => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
+}
+
+/// Reads what [`number`] wrote.
+fn read_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Number(v) => Ok(v),
+        NumberOrText::Text(t) => special(&t).ok_or_else(|| serde::de::Error::custom(format!("\"{t}\" is not a number"))),
     }
 }
 

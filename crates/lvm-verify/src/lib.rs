@@ -20,6 +20,7 @@ pub mod check;
 pub mod headline;
 pub mod layers;
 pub mod mutants;
+pub mod neural;
 pub mod oracle;
 pub mod posterior;
 pub mod report;

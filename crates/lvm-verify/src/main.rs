@@ -4,11 +4,12 @@ use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
 use lvm_verify::layers::golden;
 use lvm_verify::mutants;
+use lvm_verify::neural::{Answer, Request};
 use lvm_verify::report::{Report, html, table};
 use lvm_verify::run::{Options, list, run};
 use lvm_verify::selftest;
 use lvm_verify::subject::Library;
-use lvm_verify::suite::{Budget, Selection};
+use lvm_verify::suite::{Budget, Group, Selection};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use std::time::SystemTime;
 #[derive(Debug, Parser)]
 #[command(name = "lvm-verify", version)]
 struct Arguments {
-    /// Only these layers: N, L, S, C, O, P, B, M, F, D
+    /// Only these layers: N, L, S, C, O, P, B, V, M, F, D
     #[arg(long, value_delimiter = ',')]
     layer: Vec<Layer>,
     /// Only cases whose name contains this
@@ -60,6 +61,12 @@ struct Arguments {
     /// Show only the summary and what did not pass
     #[arg(long)]
     summary: bool,
+    /// Leave out layer V, the neural models, and libtorch with it
+    #[arg(long)]
+    no_deep: bool,
+    /// The command that answers for layer V, its words separated by U+001F: given by `cargo xtask verify`
+    #[arg(long, hide = true, value_name = "COMMAND")]
+    deep: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -102,8 +109,21 @@ fn go(a: &Arguments) -> io::Result<bool> {
     }
     let budget = if a.quick { Budget::Quick } else { a.budget };
     let seed = a.seed.unwrap_or_else(|| if budget == Budget::Nightly { today(SystemTime::now()) } else { 0 });
-    let selection = Selection { layers: a.layer.clone(), cases: a.case.clone(), budget, ids: a.id.clone(), seed };
-    let mut command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    // layer V runs in a program of its own, after all others
+    let elsewhere = a.deep.as_deref().filter(|_| !a.no_deep && (a.layer.is_empty() || a.layer.contains(&Layer::V)));
+    let mut layers = if a.layer.is_empty() { Layer::ALL.to_vec() } else { a.layer.clone() };
+    layers.retain(|&l| l != Layer::V || !(a.no_deep || elsewhere.is_some() && !a.list));
+    let selection = Selection { layers, cases: a.case.clone(), budget, ids: a.id.clone(), seed };
+    let mut words = std::env::args().skip(1);
+    let mut command = String::new();
+    while let Some(word) = words.next() {
+        if word == "--deep" {
+            words.next();
+        } else {
+            command = command + &word + " ";
+        }
+    }
+    command.truncate(command.trim_end().len());
     if a.seed.is_none() && seed != 0 {
         command.push_str(&format!(" --seed {seed}"));
     }
@@ -116,28 +136,56 @@ fn go(a: &Arguments) -> io::Result<bool> {
         return Ok(true);
     }
     let terminal = io::stderr().is_terminal();
-    let report = run(&Library, &options, |group| {
+    let watch = |group: &Group<'_>| {
         if terminal {
             let _ = write!(io::stderr(), "\r\u{1b}[K{}", group.case());
         }
-    });
+    };
+    // an empty list of layers would be all of them
+    let nothing_here = options.selection.layers.is_empty();
+    let mut report = if nothing_here { Report::default() } else { run(&Library, &options, watch) };
     if terminal {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
-    let mut out = io::stdout().lock();
     let colour = if io::stdout().is_terminal() { table::Colour::Ansi } else { table::Colour::None };
+    let shown = |report: &Report, layers: &[Layer]| match a.summary {
+        true => report
+            .checks
+            .iter()
+            .filter(|c| layers.contains(&c.layer) && c.verdict != Verdict::Pass && c.verdict != Verdict::NotSupported)
+            .map(|c| table::row(c, colour) + "\n")
+            .collect(),
+        false => table::layers(report, layers, colour),
+    };
+    write!(io::stdout().lock(), "{}", shown(&report, &Layer::ALL))?;
+    if let Some(command) = elsewhere {
+        neural_models(&mut report, &options, command);
+        write!(io::stdout().lock(), "{}", shown(&report, &[Layer::V]))?;
+    }
+    let mut out = io::stdout().lock();
     match a.summary {
-        true => {
-            for c in report.checks.iter().filter(|c| c.verdict != Verdict::Pass && c.verdict != Verdict::NotSupported) {
-                writeln!(out, "{}", table::row(c, colour))?;
-            }
-            write!(out, "{}", table::summary(&report, colour))?;
-        }
-        false => write!(out, "{}", table::full(&report, colour))?,
+        true => write!(out, "{}", table::summary(&report, colour))?,
+        false => write!(out, "{}", table::ending(&report, colour))?,
     }
     write_reports(&report, &a.json, &a.html)?;
     writeln!(out, "report: {}  {}", a.html.display(), a.json.display())?;
     Ok(report.passed())
+}
+
+/// Takes in layer V as the other program finds it; where it can't be had, its checks stand as not run.
+fn neural_models(report: &mut Report, options: &Options, command: &str) {
+    let request = Request::new(&options.selection, options.dir.as_deref());
+    match request.ask(command) {
+        Ok(answer) => report.take_in(answer),
+        Err(why) => {
+            let selection = request.selection();
+            let mut absent = run(&Library, &Options { selection, ..options.clone() }, |_| {});
+            for check in &mut absent.checks {
+                check.note = Some(format!("{why}; to run it: cargo xtask verify --layer V"));
+            }
+            report.take_in(Answer { checks: absent.checks, comparisons: 0, seconds: 0.0 });
+        }
+    }
 }
 
 /// The date (UTC) as a number such as 20260131.

@@ -7,7 +7,7 @@ use crate::stochastic::ErrorBudget;
 use crate::subject::Subject;
 use clap::ValueEnum;
 use ndarray::{ArrayRef, Dimension};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ pub struct Selection {
 }
 
 /// How long a run may take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Budget {
     /// Within a minute: smaller tables, fewer seeds.

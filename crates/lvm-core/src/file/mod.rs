@@ -22,7 +22,7 @@ mod kinds;
 mod tensors;
 
 pub use header::{FitRecord, Header};
-pub use tensors::{Tensors, broken};
+pub use tensors::{Tensors, broken, crc32};
 
 use crate::error::Result;
 use crate::fa::FactorAnalysis;

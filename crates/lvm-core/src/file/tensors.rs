@@ -101,7 +101,7 @@ impl Tensors {
 }
 
 /// CRC-32 (IEEE 802.3, as in zlib) of what gave `crc` followed by `bytes`.
-fn crc32(crc: u32, bytes: &[u8]) -> u32 {
+pub fn crc32(crc: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut i = 0;

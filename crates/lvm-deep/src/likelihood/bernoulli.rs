@@ -1,6 +1,6 @@
 //! Zeros and ones.
 
-use super::{Likelihood, first_where};
+use super::{Layout, Likelihood, first_where};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::noise::Noise;
@@ -20,8 +20,8 @@ impl Likelihood for Bernoulli {
     }
 
     fn log_prob_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
-        // x a − log(1 + eᵃ) = x a − max(a, 0) − log1p(e^−|a|)
-        &batch.x * outputs - outputs.relu() - (-outputs.abs()).exp().log1p()
+        // x a − log(1 + eᵃ) = x a + log σ(−a)
+        &batch.x * outputs + (-outputs).log_sigmoid()
     }
 
     fn mean(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {
@@ -46,5 +46,46 @@ impl Likelihood for Bernoulli {
     fn start(&self, mean: &Tensor) -> Option<Tensor> {
         // Burda's start: the logit of the mean, kept away from 0 and 1
         Some(mean.clamp(0.001, 0.999).logit(None))
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        Some(Layout { planes: 1, depth: 1 })
+    }
+
+    fn narrow(&self, _start: i64, length: i64) -> Option<Box<dyn Likelihood>> {
+        Some(Box::new(Bernoulli { columns: length }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likelihood::proof::{agrees, gradient_is_right, row, sums_to_one};
+
+    // scipy.stats.bernoulli.logpmf([1, 0, 1], scipy.special.expit([0.3, -2.0, 40.0])); 1 − σ(40) needs log1p(e^40)
+    #[test]
+    fn golden() {
+        let likelihood = Bernoulli { columns: 3 };
+        let entries = likelihood.log_prob_entries(&row(&[0.3, -2.0, 40.0]), &Batch::new(row(&[1.0, 0.0, 1.0])));
+        agrees(&entries, &[-0.5543552444685271, -0.12692801104297252, -4.248354255291589e-18], 1e-15);
+        let far = likelihood.log_prob_entries(&row(&[0.3, -2.0, 40.0]), &Batch::new(row(&[1.0, 0.0, 0.0])));
+        agrees(&far.narrow(-1, 2, 1), &[-40.0], 1e-14);
+    }
+
+    #[test]
+    fn sums_to_one_and_draws_agree() {
+        sums_to_one(&Bernoulli { columns: 1 }, &row(&[0.7]), &[0.0, 1.0], None);
+    }
+
+    #[test]
+    fn gradient() {
+        // 0 is where log(1 + eᵃ) written with an absolute value would lose its slope
+        gradient_is_right(&Bernoulli { columns: 3 }, &row(&[0.0, -2.0, 3.0]), &Batch::new(row(&[1.0, 0.0, 0.0])));
+    }
+
+    #[test]
+    fn grey_pixels_are_refused() {
+        let error = Bernoulli { columns: 2 }.check(&Batch::new(row(&[1.0, 0.5]))).unwrap_err().to_string();
+        assert!(error.contains("row 0, column 1") && error.contains("0.5") && error.contains("binarise"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Normal observations.
 
-use super::Likelihood;
+use super::{Layout, Likelihood, columns_of};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::noise::Noise;
@@ -94,5 +94,69 @@ impl Likelihood for Gaussian {
             Some(_) => mean.shallow_clone(),
             None => Tensor::cat(&[mean, &mean.zeros_like()], 0),
         })
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        Some(Layout { planes: if self.log_variance.is_some() { 1 } else { 2 }, depth: 1 })
+    }
+
+    fn narrow(&self, start: i64, length: i64) -> Option<Box<dyn Likelihood>> {
+        let log_variance = self.log_variance.as_ref().map(|v| columns_of(v, start, length));
+        Some(Box::new(Gaussian { columns: length, log_variance }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likelihood::proof::{agrees, gradient_is_right, integrates_to_one, row, scoped};
+
+    fn of(variance: Variance, columns: i64, log_variance: &[f64]) -> Gaussian {
+        scoped(|scope| {
+            let gaussian = Gaussian::new(scope, columns, variance).unwrap();
+            if let Some(parameter) = &gaussian.log_variance {
+                tch::no_grad(|| parameter.shallow_clone().copy_(&Tensor::from_slice(log_variance).view(parameter.size().as_slice())));
+            }
+            gaussian
+        })
+    }
+
+    // scipy.stats.norm.logpdf([1.0, -0.5], [0.2, 0.1], numpy.sqrt(v)) for v = 0.25, then v = exp([-1.0, 0.5])
+    #[test]
+    fn golden_for_every_variance() {
+        let batch = Batch::new(row(&[1.0, -0.5]));
+        let one = [-1.5057913526447274, -0.9457913526447273];
+        let two = [-1.2887887183115674, -1.2781140519529468];
+        let (ln, mean) = (0.25f64.ln(), row(&[0.2, 0.1]));
+        agrees(&of(Variance::Fixed(0.25), 2, &[ln]).log_prob_entries(&mean, &batch), &one, 1e-14);
+        agrees(&of(Variance::Shared, 2, &[ln]).log_prob_entries(&mean, &batch), &one, 1e-14);
+        agrees(&of(Variance::Columns, 2, &[-1.0, 0.5]).log_prob_entries(&mean, &batch), &two, 1e-14);
+        agrees(&of(Variance::Entries, 2, &[]).log_prob_entries(&row(&[0.2, 0.1, -1.0, 0.5]), &batch), &two, 1e-14);
+    }
+
+    #[test]
+    fn integrates_to_one_and_draws_agree() {
+        integrates_to_one(&of(Variance::Fixed(0.5), 1, &[0.5f64.ln()]), &row(&[0.3]));
+        integrates_to_one(&of(Variance::Shared, 1, &[0.4]), &row(&[0.3]));
+        integrates_to_one(&of(Variance::Columns, 1, &[0.4]), &row(&[0.3]));
+        integrates_to_one(&of(Variance::Entries, 1, &[]), &row(&[0.3, -0.8]));
+    }
+
+    #[test]
+    fn gradient() {
+        let batch = Batch::new(row(&[1.0, -0.5]));
+        gradient_is_right(&of(Variance::Columns, 2, &[-1.0, 0.5]), &row(&[0.2, 0.1]), &batch);
+        gradient_is_right(&of(Variance::Entries, 2, &[]), &row(&[0.2, 0.1, -1.0, 0.5]), &batch);
+    }
+
+    #[test]
+    fn a_part_has_the_variances_of_its_columns() {
+        let part = of(Variance::Columns, 2, &[-1.0, 0.5]).narrow(1, 1).unwrap();
+        agrees(&part.log_prob_entries(&row(&[0.1]), &Batch::new(row(&[-0.5]))), &[-1.2781140519529468], 1e-14);
+    }
+
+    #[test]
+    fn a_variance_that_is_not_positive_is_refused() {
+        scoped(|scope| assert!(Gaussian::new(scope, 2, Variance::Fixed(0.0)).unwrap_err().to_string().contains("must be positive")));
     }
 }

@@ -1,10 +1,29 @@
 //! p(x | z): densities of the data given what the decoder delivers, normalised, in nats, with every constant.
 
 pub mod bernoulli;
+pub mod categorical;
+pub mod discretized_logistic;
+mod draws;
 pub mod gaussian;
+pub mod library;
+pub mod mixed;
+pub mod multinomial;
+pub mod negative_binomial;
+pub mod poisson;
+#[cfg(test)]
+pub(crate) mod proof;
+pub mod zero_inflated;
 
 pub use bernoulli::Bernoulli;
+pub use categorical::Categorical;
+pub use discretized_logistic::{DiscretizedLogistic, Scale};
 pub use gaussian::Gaussian;
+pub use library::Library;
+pub use mixed::{Block, Mixed};
+pub use multinomial::Multinomial;
+pub use negative_binomial::{Dispersion, NegativeBinomial};
+pub use poisson::Poisson;
+pub use zero_inflated::ZeroInflated;
 
 use crate::data::Batch;
 use crate::error::Result;
@@ -40,6 +59,38 @@ pub trait Likelihood: Send {
 
     /// The outputs (P) of which the mean is the given mean of the columns (D), for the decoder's bias to start from.
     fn start(&self, mean: &Tensor) -> Option<Tensor>;
+
+    /// In which order the outputs stand; `None` where there is none that nets which go place by place could follow.
+    fn layout(&self) -> Option<Layout> {
+        None
+    }
+
+    /// The same density of `length` columns from `start` alone, over the same parameters, for decoders that go step by step; `None` where
+    /// columns depend on each other.
+    fn narrow(&self, _start: i64, _length: i64) -> Option<Box<dyn Likelihood>> {
+        None
+    }
+}
+
+/// The order of outputs: P = planes · D · depth numbers as (planes, D, depth).
+///
+/// Means and log-variances are two planes of depth 1; the logits of K codes are one plane of depth K.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Whole sets of D, one behind the other.
+    pub planes: i64,
+    /// Numbers that stand together for a column.
+    pub depth: i64,
+}
+
+/// The part of a parameter that belongs to `length` columns from `start`: all of it where columns share one number.
+pub(crate) fn columns_of(shared: &Tensor, start: i64, length: i64) -> Tensor {
+    if shared.dim() == 0 { shared.shallow_clone() } else { shared.narrow(0, start, length) }
+}
+
+/// log(1 + eᵃ), with the gradient 1/2 at 0.
+pub(crate) fn softplus(a: &Tensor) -> Tensor {
+    -(-a).log_sigmoid()
 }
 
 /// The first entry (row, column, value) where `bad` (N, D) holds.

@@ -30,8 +30,8 @@ impl Activation {
         match self {
             Activation::Relu => a.relu(),
             Activation::Tanh => a.tanh(),
-            // libtorch's softplus is linear above 20, wrong by e⁻²⁰: log(1 + eᵃ) = max(a, 0) + log1p(e^−|a|)
-            Activation::Softplus => a.relu() + (-a.abs()).exp().log1p(),
+            // libtorch's softplus is linear above 20, wrong by e⁻²⁰: log(1 + eᵃ) = −log σ(−a)
+            Activation::Softplus => -(-a).log_sigmoid(),
             Activation::Sigmoid => a.sigmoid(),
             Activation::Gelu => a.gelu("none"),
             Activation::Silu => a.silu(),

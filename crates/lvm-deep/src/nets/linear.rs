@@ -32,6 +32,11 @@ impl Linear {
         Ok(Linear { weight, bias })
     }
 
+    /// The same map over the same tensors.
+    pub(super) fn shared(&self) -> Self {
+        Linear { weight: self.weight.shallow_clone(), bias: self.bias.as_ref().map(Tensor::shallow_clone) }
+    }
+
     /// W (outputs, inputs).
     pub fn weight(&self) -> &Tensor {
         &self.weight
@@ -44,7 +49,7 @@ impl Net for Linear {
     }
 
     fn share(&self) -> Box<dyn Net> {
-        Box::new(Linear { weight: self.weight.shallow_clone(), bias: self.bias.as_ref().map(Tensor::shallow_clone) })
+        Box::new(self.shared())
     }
 
     fn output_bias(&self) -> Option<Tensor> {

@@ -1,6 +1,6 @@
 //! Missing entries, filled in many times.
 
-use super::generation::{blank, draw_index};
+use super::generation::draw_index;
 use crate::data::Batch;
 use crate::error::{Error, ErrorKind, Result, guard};
 use crate::evidence::memory::{EvaluationMemory, log_joint, reads_x};
@@ -169,13 +169,11 @@ fn moments(vae: &Vae, rows: &Batch, z: &Tensor, weights: &Tensor, noise: &mut Ro
 /// x ~ p(x | z) (k, n, D) of latents (k, n, L), each row by its own stream.
 fn generate(vae: &Vae, z: &Tensor, rows: &Batch, noise: &mut RowNoise) -> Result<Tensor> {
     noise.by_block(|noise, start, length| {
-        let z = z.narrow(1, start, length);
         let k = z.size()[0];
-        let condition =
-            rows.condition.as_ref().map(|c| c.narrow(0, start, length).unsqueeze(0).expand([k, -1, -1], false).reshape([k * length, -1]));
-        let flat = z.reshape([k * length, vae.latents()]);
-        let batch = blank(vae, &flat, condition.as_ref())?;
-        Ok(vae.parts.decoder.generate(&flat, &batch, vae.parts.likelihood.as_ref(), noise).view([k, length, -1]))
+        let flat = z.narrow(1, start, length).reshape([k * length, vae.latents()]);
+        // with what is there of the rows: a likelihood may be told their size
+        let like = rows.narrow(start, length).repeat(k);
+        Ok(vae.parts.decoder.generate(&flat, &like, vae.parts.likelihood.as_ref(), noise).view([k, length, -1]))
     })
 }
 

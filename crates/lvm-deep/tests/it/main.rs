@@ -1,8 +1,9 @@
 //! Integration tests of lvm-deep.
 
+mod architectures;
 mod evidence;
 mod exact_linear;
-mod linear;
 mod model;
+mod resume;
 mod tasks;
 mod vae_exact;

@@ -23,6 +23,7 @@ pub mod latent_classes;
 pub mod local;
 pub mod metamorphic;
 pub mod mixture;
+pub mod neural;
 pub mod numerics;
 pub mod optimizers;
 pub mod posterior;
@@ -64,6 +65,7 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
             (Layer::P, "P5", gaussian_target::tail),
             (Layer::P, "P5", verdicts::tail_index),
         ],
+        "vae_exact" => neural::CASE_CHECKS,
         _ => &[],
     }
 }
@@ -100,6 +102,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     documents::all(suite);
     bernoulli::all(suite);
     calibration::all(suite);
+    neural::all(suite);
     generation::all(suite);
     metamorphic::mixture::all(suite);
     metamorphic::ppca::all(suite);

@@ -77,10 +77,10 @@ pub fn row(c: &Check, colour: Colour) -> String {
     line
 }
 
-/// Every check, grouped by layer, and then the [`summary`].
-pub fn full(report: &Report, colour: Colour) -> String {
+/// Every check of some layers, grouped by layer.
+pub fn layers(report: &Report, layers: &[Layer], colour: Colour) -> String {
     let mut out = String::new();
-    for layer in Layer::ALL {
+    for &layer in layers {
         let checks: Vec<&Check> = report.checks.iter().filter(|c| c.layer == layer && c.verdict != Verdict::NotSupported).collect();
         if checks.is_empty() {
             continue;
@@ -90,7 +90,17 @@ pub fn full(report: &Report, colour: Colour) -> String {
             let _ = writeln!(out, "{}", row(c, colour));
         }
     }
-    out + &headlines::table(&report.headlines) + &summary(report, colour)
+    out
+}
+
+/// Every check, and then what is [said at the end](ending).
+pub fn full(report: &Report, colour: Colour) -> String {
+    layers(report, &Layer::ALL, colour) + &ending(report, colour)
+}
+
+/// The five numbers of every model and the [`summary`].
+pub fn ending(report: &Report, colour: Colour) -> String {
+    headlines::table(&report.headlines) + &summary(report, colour)
 }
 
 /// One screen: counts by layer, what was not run and how to enable it, kinds not supported, failures, the verdict.

@@ -1,0 +1,25 @@
+//! What stands in the report where the neural checks can't be run.
+
+use crate::case::Case;
+use crate::suite::{Group, Outcome};
+
+fn not_run(g: &mut Group<'_>) -> Outcome {
+    g.not_run("neural models", "this program was built without libtorch", "cargo xtask verify --layer V");
+    Ok(())
+}
+
+pub(super) fn forward(g: &mut Group<'_>, _case: &Case) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn gradient(g: &mut Group<'_>, _case: &Case) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn linear(g: &mut Group<'_>, _table: &'static str, _latents: usize) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn scaling(g: &mut Group<'_>) -> Outcome {
+    not_run(g)
+}

@@ -1,0 +1,10 @@
+//! The checks of neural models.
+
+mod fixed;
+mod forward;
+mod linear;
+mod loss;
+
+pub(super) use forward::{forward, gradient};
+pub(super) use linear::linear;
+pub(super) use loss::scaling;

@@ -1,0 +1,148 @@
+//! Layer V in a program of its own.
+//!
+//! `lvm-verify` runs every layer that needs no libtorch and prints it; then it asks for layer V: it writes a [`Request`] to a file and runs a
+//! command, which provides libtorch, builds `lvm-verify-deep` and runs it on the file. That program puts its [`Answer`] in the file's place.
+
+use crate::check::{Check, Layer};
+use crate::report::{Report, summarise};
+use crate::suite::{Budget, Selection};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What of layer V is to be run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Only cases whose name contains one of these; all if empty.
+    pub cases: Vec<String>,
+    /// Only checks with one of these ids; all if empty.
+    pub ids: Vec<String>,
+    /// How long it may take.
+    pub budget: Budget,
+    /// Where random streams start.
+    pub seed: u64,
+    /// A folder of cases to run instead of the shipped ones.
+    pub dir: Option<PathBuf>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// How many of them are stochastic.
+    pub comparisons: usize,
+    /// Seconds they took.
+    pub seconds: f64,
+}
+
+impl Request {
+    /// Layer V of what was asked for.
+    pub fn new(selection: &Selection, dir: Option<&Path>) -> Self {
+        let Selection { cases, ids, budget, seed, .. } = selection.clone();
+        // the other program runs elsewhere
+        let dir = dir.map(|d| d.canonicalize().unwrap_or_else(|_| d.to_owned()));
+        Request { cases, ids, budget, seed, dir }
+    }
+
+    /// The same as a selection.
+    pub fn selection(&self) -> Selection {
+        Selection { layers: vec![Layer::V], cases: self.cases.clone(), budget: self.budget, ids: self.ids.clone(), seed: self.seed }
+    }
+
+    /// Has `command FILE` answer.
+    ///
+    /// # Errors
+    /// If the command can't be run, ends with an error, or leaves no answer; the message says which.
+    pub fn ask(&self, command: &str) -> Result<Answer, String> {
+        let folder = std::env::temp_dir().join(format!("lvm-verify-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let answer = self.ask_in(&folder.join("layer-v.json"), command);
+        let _ = std::fs::remove_dir_all(&folder);
+        answer
+    }
+
+    fn ask_in(&self, file: &Path, command: &str) -> Result<Answer, String> {
+        let problem = |e: String| format!("{}: {e}", file.display());
+        let text = serde_json::to_string(self).map_err(|e| problem(e.to_string()))?;
+        std::fs::write(file, text).map_err(|e| problem(e.to_string()))?;
+        let mut words = command.split('\u{1f}');
+        let program = words.next().unwrap_or_default();
+        let status = Command::new(program).args(words).arg(file).status().map_err(|e| format!("{program}: {e}"))?;
+        if !status.success() {
+            return Err("libtorch, or the program that needs it, could not be provided; why stands above".into());
+        }
+        let text = std::fs::read_to_string(file).map_err(|e| problem(e.to_string()))?;
+        serde_json::from_str(&text).map_err(|e| problem(format!("no answer: {e}")))
+    }
+}
+
+impl Report {
+    /// Takes in what was found elsewhere.
+    pub fn take_in(&mut self, answer: Answer) {
+        self.comparisons += answer.comparisons;
+        self.seconds += answer.seconds;
+        self.checks.extend(answer.checks);
+        self.summary = summarise(&self.checks);
+    }
+}
+
+/// The program `lvm-verify-deep FILE`.
+#[cfg(feature = "deep")]
+pub fn main() -> std::process::ExitCode {
+    use std::io::Write;
+    match std::env::args_os()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or_else(|| "the file with the request is missing".to_owned())
+        .and_then(|f| answer(&f))
+    {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "lvm-verify-deep: {e}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(feature = "deep")]
+fn answer(file: &Path) -> Result<(), String> {
+    use crate::run::{Options, run};
+    let problem = |e: String| format!("{}: {e}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|e| problem(e.to_string()))?;
+    let request: Request = serde_json::from_str(&text).map_err(|e| problem(e.to_string()))?;
+    let options = Options { selection: request.selection(), dir: request.dir.clone(), command: String::new() };
+    let report = run(&crate::subject::Library, &options, |_| {});
+    let answer = Answer { checks: report.checks, comparisons: report.comparisons, seconds: report.seconds };
+    let text = serde_json::to_string(&answer).map_err(|e| problem(e.to_string()))?;
+    std::fs::write(file, text).map_err(|e| problem(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{Options, run};
+    use crate::subject::Library;
+
+    #[test]
+    fn an_answer_comes_back_as_it_was_sent() {
+        let selection = Selection { layers: vec![Layer::N], cases: vec!["special".into()], ..Default::default() };
+        let report = run(&Library, &Options { selection, ..Default::default() }, |_| {});
+        let answer = Answer { checks: report.checks.clone(), comparisons: 0, seconds: 1.0 };
+        let text = serde_json::to_string(&answer).unwrap();
+        let back: Answer = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+        let mut other = Report::default();
+        other.take_in(back);
+        assert_eq!(other.checks.len(), report.checks.len());
+        assert_eq!(other.passed(), report.passed());
+    }
+
+    #[test]
+    fn a_command_that_fails_or_answers_nothing_is_an_error() {
+        let request = Request::new(&Selection::default(), None);
+        assert!(request.ask("false").unwrap_err().contains("could not be provided"));
+        assert!(request.ask("true").unwrap_err().contains("no answer"));
+        assert!(request.ask("no-such-program-of-lvm").is_err());
+    }
+}
