@@ -6,16 +6,17 @@ use xshell::{Shell, cmd};
 /// The crates that are published, in the order of their dependencies.
 const PUBLISHED: [&str; 6] = ["lvm-core", "lvm-vi", "lvm-data", "lvm-deep", "lvm-verify", "lvm-cli"];
 
-/// Everything that must pass: unit, integration and documentation tests of all crates, with the LAPACK oracle where it can be had.
+/// Everything that must pass: unit, integration and documentation tests of all crates, with the reference sampler, and the LAPACK oracle
+/// where it can be had.
 pub(crate) fn test(shell: &Shell) -> Outcome {
-    let oracle: &[&str] = match setup::openblas(shell) {
-        Ok(()) => &["--features", "lvm-verify/oracle"],
+    let features = match setup::openblas(shell) {
+        Ok(()) => "lvm-vi/nuts,lvm-verify/oracle",
         Err(reason) => {
             eprintln!("{reason}\nGoing on without it: tests of the LAPACK oracle are left out.\n");
-            &[]
+            "lvm-vi/nuts"
         }
     };
-    cmd!(shell, "cargo test --workspace {oracle...}").run()?;
+    cmd!(shell, "cargo test --workspace --features {features}").run()?;
     Ok(())
 }
 
@@ -27,7 +28,7 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
     tidy::run(shell)?;
     step("clippy");
     setup::openblas(shell)?;
-    cmd!(shell, "cargo clippy --workspace --all-targets --features lvm-verify/oracle -- --deny warnings").run()?;
+    cmd!(shell, "cargo clippy --workspace --all-targets --features lvm-vi/nuts,lvm-verify/oracle -- --deny warnings").run()?;
     step("rustdoc");
     {
         let _flags = shell.push_env("RUSTDOCFLAGS", "--deny warnings");
@@ -38,7 +39,7 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
         test(shell)?;
     }
     step("test with LAPACK");
-    cmd!(shell, "cargo test --workspace --features lvm-core/lapack,lvm-verify/oracle").run()?;
+    cmd!(shell, "cargo test --workspace --features lvm-core/lapack,lvm-vi/nuts,lvm-verify/oracle").run()?;
     step("packages");
     package(shell)?;
     step("licences");

@@ -4,24 +4,37 @@ use crate::failure::Failure;
 use crate::stored::Family;
 use lvm_core::ErrorKind;
 use lvm_data::ErrorKind as FileError;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
+
+/// What to do where lines are not cut into the fields they hold.
+const CUT: &str = "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it";
 
 /// An error about a file.
 pub(crate) fn data(error: lvm_data::Error) -> Failure {
     let hint = match error.kind() {
         FileError::MissingCell { .. } => "--missing says that cells may be missing; they are then integrated out exactly",
+        FileError::Text { cell, .. } if cell.line == Some(1) => "if the first line holds names, leave out --header no",
         FileError::Text { .. } => "--columns A,B,C chooses the columns to use, --without A,B,C those to leave out",
         FileError::DuplicateColumn { .. } => "--columns takes numbers from 1 as well as names",
-        FileError::HeaderOnly | FileError::AmbiguousHeader { .. } => "--header yes or --header no settles it",
-        FileError::Ragged { .. } => "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it",
+        FileError::HeaderOnly => "--header no says that the first line is data",
+        FileError::AmbiguousHeader { .. } => "--header yes or --header no settles it",
+        FileError::UnknownColumn { name, .. } if name.parse::<usize>().is_ok() => "columns are numbered from 1",
+        FileError::NoNumbers { columns } if columns.len() == 1 => CUT,
+        FileError::Ragged { .. } => CUT,
+        FileError::DecimalComma { text, .. } if text.matches(',').count() > 1 => CUT,
+        FileError::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) =>
+        {
+            "the file is cut short or damaged; make or fetch it again"
+        }
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => match similar(error.path()) {
             Some(name) => return Failure::fault(format!("{error}\n  hint: did you mean {name}?")),
             None => "check the name, and the folder you are in",
         },
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name a file in that folder",
         FileError::Model(_) if looks_like_a_table(&error) => {
-            "this looks like a table: the model comes first, and lvm fit gmm DATA -k K -o MODEL makes one"
+            "this is a table: the model comes first and the table after it; lvm fit gmm DATA -k K -o MODEL makes a model"
         }
         _ => return Failure::fault(error.to_string()),
     };
@@ -44,9 +57,15 @@ fn similar(path: &Path) -> Option<String> {
     (best.0 > 0.9).then(|| folder.map_or(best.1.clone(), |folder| folder.join(&best.1).display().to_string()))
 }
 
+/// By its ending, or because it is text: a model file has zero bytes among its first eight.
 fn looks_like_a_table(error: &lvm_data::Error) -> bool {
     let ending = error.path().extension().map(|e| e.to_string_lossy().to_lowercase());
-    matches!(ending.as_deref(), Some("csv" | "tsv" | "txt" | "npy" | "npz" | "gz"))
+    let text = || {
+        let mut start = Vec::new();
+        let read = std::fs::File::open(error.path()).and_then(|file| file.take(64).read_to_end(&mut start));
+        read.is_ok() && start.contains(&b'\n') && !start.contains(&0)
+    };
+    matches!(ending.as_deref(), Some("csv" | "tsv" | "txt" | "npy" | "npz" | "gz")) || text()
 }
 
 /// An error about a fit to, or an evaluation of, the table at `path`; `place` says where a row stands.
@@ -91,6 +110,10 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
             };
             (error.to_string(), Some(format!("use {fewer} or columns (--columns), or more rows")))
         }
+        ErrorKind::Shape { what, .. } if what.contains("responsibilities") => (
+            error.to_string(),
+            Some("the table that --init names needs a row for each row of DATA and a column for each component".to_owned()),
+        ),
         ErrorKind::Config { field, message } => (message.clone(), option(family, field).map(|option| format!("set with {option}"))),
         _ => (error.to_string(), None),
     };
@@ -132,7 +155,8 @@ fn option(family: Family, field: &str) -> Option<&'static str> {
         "ridge" => "--reg",
         "folds" => "--folds",
         "stopping" | "max_iterations" | "tolerance" => "--max-iter and --tol",
-        "covariances" | "covariance" => "--covariance",
+        // of factor analysis it is the matrix itself
+        "covariances" | "covariance" if family != Family::Fa => "--covariance",
         "method" => "--method",
         _ => return None,
     })

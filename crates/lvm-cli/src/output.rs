@@ -88,6 +88,7 @@ pub(crate) fn check_model_target(target: Option<&Path>) -> Outcome {
             let shown = path.display();
             Err(Failure::usage(format!("{shown}: -o takes the model here, and .{ending} is the ending of a table; use .lvm, say")))
         }
+        _ if path == Path::new("-") => Err(Failure::usage("-o -: a model is not text for standard output; name a file, such as model.lvm")),
         _ => check_folder(path),
     }
 }
@@ -97,6 +98,7 @@ pub(crate) fn check_table_target(target: Option<&Path>) -> Outcome {
     let Some(path) = target else { return Ok(()) };
     match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
         Some("csv" | "tsv" | "npy") => check_folder(path),
+        _ if path == Path::new("-") => Err(Failure::usage("-o -: without -o the table goes to standard output; leave it out")),
         _ => Err(Failure::usage(format!("{}: the ending says the format; use .csv, .tsv or .npy", path.display()))),
     }
 }

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::hint;
 use crate::input::Input;
-use crate::report;
+use crate::report::{self, Bound, Reached};
 use lvm_core::criteria::Criteria;
 use lvm_core::fa::FactorAnalysis;
 use lvm_core::file::{self, FitRecord, Header};
@@ -221,32 +221,26 @@ impl Stored {
 
     /// How it was fitted.
     pub(crate) fn record(&self) -> Option<report::FitRecord> {
-        let (fit, criteria) = (self.header.fit.as_ref()?, self.header.criteria?);
+        let fit = self.header.fit.as_ref()?;
+        let reached = match (n_parameters(&self.model), self.header.criteria) {
+            (Some(_), criteria) => {
+                let criteria = criteria?;
+                Reached::Likelihood {
+                    log_likelihood: criteria.log_likelihood,
+                    mean_log_likelihood: criteria.mean_log_likelihood(),
+                    bic: criteria.bic(),
+                    aic: criteria.aic(),
+                }
+            }
+            (None, _) => Reached::Bound(Bound::new(*fit.trace.last()?, self.header.n?, None)),
+        };
         Some(report::FitRecord {
             seed: fit.seed,
             status: fit.status,
             iterations: fit.trace.len(),
             trace: fit.trace.clone(),
             repairs: fit.repairs.clone(),
-            log_likelihood: criteria.log_likelihood,
-            mean_log_likelihood: criteria.mean_log_likelihood(),
-            bic: criteria.bic(),
-            aic: criteria.aic(),
-        })
-    }
-
-    /// How it was fitted, where what was maximised is a bound.
-    pub(crate) fn bound_record(&self) -> Option<report::BoundRecord> {
-        let fit = self.header.fit.as_ref()?;
-        let mean_elbo = *fit.trace.last()?;
-        Some(report::BoundRecord {
-            seed: fit.seed,
-            status: fit.status,
-            iterations: fit.trace.len(),
-            trace: fit.trace.clone(),
-            repairs: fit.repairs.clone(),
-            elbo: mean_elbo * self.header.n?,
-            mean_elbo,
+            reached,
         })
     }
 

@@ -59,6 +59,10 @@ fn subcommand(error: &clap::Error) -> Option<String> {
              For more information, try '--help'."
         )),
         (false, None) => synonym(word).map(|meant| tell(&format!("there is no command '{word}'"), meant)),
+        (false, Some("select")) if matches!(word, "bgmm" | "bppca" | "multinomial-mixture" | "lda") => Some(tell(
+            &format!("select compares gmm, ppca and fa, not '{word}'"),
+            &format!("lvm fit {word} DATA for several sizes, and compare the ELBO; bgmm and bppca leave unused what they do not need"),
+        )),
         (false, Some(_)) => family(word).map(|meant| tell(&format!("there is no model '{word}'"), meant)),
     }
 }
@@ -109,6 +113,9 @@ fn argument(error: &clap::Error) -> Option<String> {
         "-q" | "-Q" | "-K" | "-n" if mixture && usage.contains("lvm fit") => "-k is the number of components of a mixture",
         "-k" | "-K" | "-Q" | "-n" if usage.contains("lvm fit") => "-q is the number of latent dimensions or factors",
         _ if word.starts_with('-') => return None,
+        number if number.parse::<usize>().is_ok() && usage.contains("lvm sample") => "the number of rows to draw goes with -n",
+        _ if usage.contains("lvm sample") || usage.contains("lvm info") => "this command takes a model file and no table",
+        file if Path::new(file).is_file() => "one table at a time: put the rows into one file first",
         number if number.parse::<usize>().is_ok() && select => "the largest size to try goes with --max",
         number if number.parse::<usize>().is_ok() && mixture => "the number of components goes with -k",
         number if number.parse::<usize>().is_ok() => "the number of latent dimensions or factors goes with -q",

@@ -150,6 +150,7 @@ enum Format {
     Npy,
     MatrixMarket,
     Idx,
+    Model,
     Text,
     Unsupported(&'static str),
 }
@@ -164,8 +165,18 @@ fn format(start: &[u8]) -> Format {
         s if s.starts_with(b"PAR1") => Format::Unsupported("a Parquet file"),
         s if s.starts_with(b"\x89HDF") => Format::Unsupported("an HDF5 file"),
         s if s.starts_with(b"\xd0\xcf\x11\xe0") => Format::Unsupported("an old Excel file"),
+        s if is_model(s) => Format::Model,
+        s if [b"{".as_slice(), b"[[", b"[{"].iter().any(|open| s.starts_with(open)) => Format::Unsupported("JSON"),
+        s if [b"<!doctype".as_slice(), b"<html"].iter().any(|tag| s.to_ascii_lowercase().starts_with(tag)) => {
+            Format::Unsupported("a web page, perhaps in place of a download that failed")
+        }
         _ => Format::Text,
     }
+}
+
+/// Whether this is how `.lvm` files start: the length of the header in eight bytes, the least first, and the header, which is JSON.
+fn is_model(start: &[u8]) -> bool {
+    start.get(8) == Some(&b'{') && start[4..8] == [0; 4]
 }
 
 /// Whether a file that starts like this is a text table that is not compressed.
@@ -186,8 +197,7 @@ fn stream<W: Wanted>(path: &Path, mut input: impl BufRead, options: &ReadOptions
         Format::Text => wanted.of_text(path, input, options),
         Format::Npz => Err(Error::format(path, "a compressed .npz file: unpack it first")),
         Format::Gzip => Err(Error::format(path, "it is compressed twice: unpack it first")),
-        Format::Unsupported(what) => {
-            Err(Error::format(path, format!("this is {what}, which is not supported; save the table as .csv or .npy")))
-        }
+        Format::Model => Err(Error::format(path, "this is a model file, and a table of rows belongs here")),
+        Format::Unsupported(what) => Err(Error::format(path, format!("this is {what}, and a table belongs here; save it as .csv or .npy"))),
     }
 }

@@ -4,11 +4,12 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::likelihood::{self, Block, Dispersion, Library, Likelihood, Scale, gaussian::Variance};
 use crate::nets::{
-    self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, Mlp, Net, NetDecoder, NetEncoder, RecurrentSpec,
+    self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, LowerDecoder, Mlp, Net, NetDecoder, NetEncoder,
+    RecurrentSpec,
 };
 use crate::parameters::Scope;
-use crate::posterior::{self, Family};
-use crate::prior::{self, Prior};
+use crate::posterior::{self, Family, Positive};
+use crate::prior::{self, Prior, flow::Step};
 use crate::vae::{Parts, column_standard};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -101,6 +102,40 @@ pub enum PosteriorSpec {
     /// A Gaussian with diagonal covariance.
     #[default]
     Diagonal,
+    /// A Gaussian with full covariance.
+    FullCovariance {
+        /// How the diagonal of the Cholesky factor is made positive.
+        #[serde(default)]
+        diagonal: Positive,
+    },
+    /// A diagonal Gaussian pushed through planar flows.
+    Planar {
+        /// T.
+        steps: i64,
+        /// Whether the encoder delivers their parameters; else all rows share them.
+        #[serde(default)]
+        amortised: bool,
+    },
+    /// A diagonal Gaussian pushed through inverse autoregressive flows.
+    InverseAutoregressive {
+        /// T.
+        steps: i64,
+        /// H, the numbers that the encoder tells every step.
+        #[serde(default)]
+        context: i64,
+        /// Widths of the hidden layers in the net of every step.
+        hidden: Vec<i64>,
+    },
+    /// q(z₁ | x) q(z₂ | z₁), with the hierarchical prior.
+    Hierarchical {
+        /// L₂; L₁ are the other latents.
+        upper: i64,
+        /// Widths of the hidden layers from z₁ to z₂.
+        #[serde(default)]
+        hidden: Vec<i64>,
+    },
+    /// One of L values, with the categorical prior.
+    Categorical,
 }
 
 /// Densities p(z).
@@ -111,6 +146,41 @@ pub enum PriorSpec {
     /// N(0, I).
     #[default]
     StandardNormal,
+    /// A mixture of Gaussians with diagonal covariances.
+    Mixture {
+        /// K.
+        components: i64,
+        /// Whether it is trained.
+        trained: bool,
+    },
+    /// The mean of q(z | u) over pseudo-inputs u that are trained.
+    Vamp {
+        /// K.
+        components: i64,
+    },
+    /// N(0, I) pulled through a flow.
+    Flow {
+        /// Of which kind a step is.
+        #[serde(default)]
+        step: Step,
+        /// T.
+        steps: i64,
+        /// Widths of the hidden layers in the net of every step.
+        hidden: Vec<i64>,
+    },
+    /// p(z₂) p(z₁ | z₂); the decoder sees z₁ only.
+    Hierarchical {
+        /// L₂; L₁ are the other latents.
+        upper: i64,
+        /// Widths of the hidden layers from z₂ to z₁.
+        #[serde(default)]
+        hidden: Vec<i64>,
+    },
+    /// One of L values.
+    Categorical {
+        /// Whether their probabilities are trained; else all are the same.
+        trained: bool,
+    },
 }
 
 /// Densities p(x | z).
@@ -265,7 +335,7 @@ impl Architecture {
         let family = self.family(&mut scope.at("posterior"))?;
         let likelihood = self.likelihood.build(&mut scope.at("likelihood"), self.columns)?;
         let encoder = self.encoder(&mut scope.at("encoder"), family.n_features(), data)?;
-        let prior = self.prior(&mut scope.at("prior"))?;
+        let prior = self.prior(&mut scope.at("prior"), encoder.as_ref(), family.as_ref(), data)?;
         let decoder = self.decoder(&mut scope.at("decoder"), likelihood.as_ref(), data)?;
         Ok(Parts { encoder, family, prior, decoder, likelihood })
     }
@@ -297,6 +367,9 @@ impl Architecture {
             DecoderSpec::Attention(spec) => spec.check(self.columns)?,
         }
         if self.likelihood.library() == Library::Latent {
+            if matches!(self.prior, PriorSpec::Hierarchical { .. }) {
+                return Err(Error::config("library", "can't be latent in a hierarchical model: give it as observed"));
+            }
             if self.latents < 2 {
                 return Err(Error::config("latents", "is 1, which the latent library takes: give at least one more"));
             }
@@ -306,6 +379,60 @@ impl Architecture {
                     "can't be latent where a decoder goes step by step: give it as condition, or leave it out",
                 ));
             }
+        }
+        self.check_latents()
+    }
+
+    /// Whether posterior and prior make sense, and go together.
+    fn check_latents(&self) -> Result<()> {
+        let at_least = |field: &'static str, value: i64, least: i64| match value < least {
+            true => Err(Error::config(field, format!("is {value}; it must be at least {least}"))),
+            false => Ok(()),
+        };
+        let widths = |hidden: &[i64]| hidden.iter().try_for_each(|&width| at_least("hidden", width, 1));
+        match &self.posterior {
+            PosteriorSpec::Planar { steps, .. } => at_least("posterior.steps", *steps, 1)?,
+            PosteriorSpec::InverseAutoregressive { steps, context, hidden } => {
+                at_least("posterior.steps", *steps, 1)?;
+                at_least("posterior.context", *context, 0)?;
+                widths(hidden)?;
+            }
+            PosteriorSpec::Hierarchical { hidden, .. } => widths(hidden)?,
+            _ => {}
+        }
+        match &self.prior {
+            PriorSpec::Mixture { components, .. } => at_least("prior.components", *components, 1)?,
+            PriorSpec::Vamp { components } => {
+                at_least("prior.components", *components, 1)?;
+                if self.condition > 0 {
+                    let message = "vamp's pseudo-inputs have no condition for the encoder to be told: choose another prior";
+                    return Err(Error::config("prior", message));
+                }
+            }
+            PriorSpec::Flow { steps, hidden, .. } => {
+                at_least("prior.steps", *steps, 1)?;
+                widths(hidden)?;
+            }
+            PriorSpec::Hierarchical { upper, hidden } => {
+                at_least("prior.upper", *upper, 1)?;
+                if *upper >= self.latents {
+                    let message = format!("is {upper}; of {} latents at least one must be left for the lower layer", self.latents);
+                    return Err(Error::config("prior.upper", message));
+                }
+                widths(hidden)?;
+            }
+            _ => {}
+        }
+        let layers = match (&self.posterior, &self.prior) {
+            (PosteriorSpec::Hierarchical { upper, .. }, PriorSpec::Hierarchical { upper: prior, .. }) => upper == prior,
+            (PosteriorSpec::Hierarchical { .. }, _) => false,
+            _ => true,
+        };
+        if !layers {
+            return Err(Error::config("posterior", "is hierarchical: the prior must be too, with the same number of upper latents"));
+        }
+        if (self.posterior == PosteriorSpec::Categorical) != matches!(self.prior, PriorSpec::Categorical { .. }) {
+            return Err(Error::config("prior", "a categorical posterior goes with a categorical prior, and the other way round"));
         }
         Ok(())
     }
@@ -345,7 +472,8 @@ impl Architecture {
 
     fn decoder(&self, scope: &mut Scope<'_>, likelihood: &dyn Likelihood, data: Option<&Dataset>) -> Result<Box<dyn Decoder>> {
         let own_library = i64::from(self.likelihood.library() == Library::Latent);
-        let inputs = self.latents - own_library + self.condition;
+        let seen = self.latents_seen();
+        let inputs = seen - own_library + self.condition;
         let net: Box<dyn Net> = match &self.decoder {
             DecoderSpec::Mlp { hidden, activation } => {
                 Box::new(Mlp::new(scope, inputs, hidden, likelihood.n_outputs() - own_library, *activation)?)
@@ -360,25 +488,65 @@ impl Architecture {
                 Box::new(nets::ImageDecoder::new(scope, spec, inputs, layout)?)
             }
             DecoderSpec::Recurrent(spec) => {
-                return Ok(Box::new(nets::RecurrentDecoder::new(scope, spec, inputs, self.columns, likelihood)?));
+                let decoder = Box::new(nets::RecurrentDecoder::new(scope, spec, inputs, self.columns, likelihood)?);
+                return Ok(self.seeing(seen, decoder));
             }
             DecoderSpec::Attention(spec) => {
-                return Ok(Box::new(nets::AttentionDecoder::new(scope, spec, inputs, self.columns, likelihood)?));
+                let decoder = Box::new(nets::AttentionDecoder::new(scope, spec, inputs, self.columns, likelihood)?);
+                return Ok(self.seeing(seen, decoder));
             }
         };
         let decoder = Box::new(NetDecoder::new(net));
-        Ok(if own_library == 1 { Box::new(nets::LibraryDecoder::new(scope, decoder, data)?) } else { decoder })
+        let decoder =
+            if own_library == 1 { Box::new(nets::LibraryDecoder::new(scope, decoder, data)?) } else { decoder as Box<dyn Decoder> };
+        Ok(self.seeing(seen, decoder))
     }
 
-    fn family(&self, _scope: &mut Scope<'_>) -> Result<Box<dyn Family>> {
-        Ok(match self.posterior {
-            PosteriorSpec::Diagonal => Box::new(posterior::Diagonal { latents: self.latents }),
+    /// The decoder behind what hides the latents that it is not to see.
+    fn seeing(&self, seen: i64, decoder: Box<dyn Decoder>) -> Box<dyn Decoder> {
+        if seen < self.latents { Box::new(LowerDecoder::new(decoder, seen)) } else { decoder }
+    }
+
+    /// How many of the latents the decoder sees: all, or those of the lower layer.
+    fn latents_seen(&self) -> i64 {
+        match &self.prior {
+            PriorSpec::Hierarchical { upper, .. } => self.latents - upper,
+            _ => self.latents,
+        }
+    }
+
+    fn family(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Family>> {
+        let latents = self.latents;
+        Ok(match &self.posterior {
+            PosteriorSpec::Diagonal => Box::new(posterior::Diagonal { latents }),
+            PosteriorSpec::FullCovariance { diagonal } => Box::new(posterior::FullCovariance::new(latents, *diagonal, scope.device())),
+            PosteriorSpec::Planar { steps, amortised } => Box::new(posterior::PlanarFlow::new(scope, latents, *steps, *amortised)?),
+            PosteriorSpec::InverseAutoregressive { steps, context, hidden } => {
+                Box::new(posterior::InverseAutoregressive::new(scope, latents, *steps, *context, hidden)?)
+            }
+            PosteriorSpec::Hierarchical { upper, hidden } => {
+                Box::new(posterior::Hierarchical::new(scope, latents - upper, *upper, hidden, Activation::Tanh)?)
+            }
+            PosteriorSpec::Categorical => Box::new(posterior::Categorical { values: latents }),
         })
     }
 
-    fn prior(&self, _scope: &mut Scope<'_>) -> Result<Box<dyn Prior>> {
-        Ok(match self.prior {
-            PriorSpec::StandardNormal => Box::new(prior::StandardNormal { latents: self.latents }),
+    fn prior(&self, scope: &mut Scope<'_>, encoder: &dyn Encoder, family: &dyn Family, data: Option<&Dataset>) -> Result<Box<dyn Prior>> {
+        let latents = self.latents;
+        Ok(match &self.prior {
+            PriorSpec::StandardNormal => Box::new(prior::StandardNormal { latents }),
+            PriorSpec::Mixture { components, trained } => Box::new(prior::Mixture::new(scope, latents, *components, *trained)?),
+            PriorSpec::Vamp { components } => {
+                // log(1 + x) is for counts
+                let least = (self.input == Input::Log1p).then_some(0.0);
+                let shared = (encoder.share(), family.share());
+                Box::new(prior::VampPrior::new(scope, (self.columns, latents), *components, shared, data, least)?)
+            }
+            PriorSpec::Flow { step, steps, hidden } => Box::new(prior::FlowPrior::new(scope, latents, *step, *steps, hidden)?),
+            PriorSpec::Hierarchical { upper, hidden } => {
+                Box::new(prior::Hierarchical::new(scope, latents - upper, *upper, hidden, Activation::Tanh)?)
+            }
+            PriorSpec::Categorical { trained } => Box::new(prior::Categorical::new(scope, latents, *trained)?),
         })
     }
 }

@@ -21,6 +21,7 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod evidence;
+pub mod flow;
 pub mod likelihood;
 pub mod model;
 pub mod nets;

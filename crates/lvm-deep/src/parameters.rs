@@ -134,12 +134,35 @@ impl Scope<'_> {
         self.add(name, value, true)
     }
 
+    /// A trained parameter that starts at the given numbers.
+    ///
+    /// # Errors
+    /// If there is one of that name already.
+    pub fn trained_from(&mut self, name: &str, start: &Tensor) -> Result<Tensor> {
+        let value = start.detach().copy().to_kind(self.parameters.kind).to_device(self.parameters.device).set_requires_grad(true);
+        self.add(name, value, true)
+    }
+
+    /// The generator of starting values, for starts of other kinds.
+    pub fn rng(&mut self) -> &mut Stream {
+        self.rng
+    }
+
     /// A tensor that is saved with the model but not trained.
     ///
     /// # Errors
     /// If there is one of that name already.
     pub fn fixed(&mut self, name: &str, value: &Tensor) -> Result<Tensor> {
         let value = value.detach().copy().to_kind(self.parameters.kind).to_device(self.parameters.device);
+        self.add(name, value, false)
+    }
+
+    /// The same, with a start.
+    ///
+    /// # Errors
+    /// If there is one of that name already.
+    pub fn fixed_at(&mut self, name: &str, shape: &[i64], start: Start) -> Result<Tensor> {
+        let value = self.draw(shape, start);
         self.add(name, value, false)
     }
 

@@ -139,9 +139,14 @@ impl Vae {
 
     /// log p(x | z), (k, N), of latents (k, N, L); missing entries are integrated out, which here is to leave them out.
     pub fn log_likelihood(&self, z: &Tensor, batch: &Batch) -> Tensor {
-        let mut entries = self.parts.likelihood.log_prob_entries(&self.outputs(z, batch), batch);
+        self.log_likelihood_of(&self.outputs(z, batch), batch)
+    }
+
+    /// The same, of outputs (k, N, P), or (k, 1, P) where they are the same for all rows.
+    pub(crate) fn log_likelihood_of(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
+        let mut entries = self.parts.likelihood.log_prob_entries(outputs, batch);
         if let Some(observed) = &batch.observed {
-            entries *= observed;
+            entries = entries * observed;
         }
         let sum = entries.sum_dim_intlist([-1].as_slice(), false, None);
         match self.parts.likelihood.log_prob_row(batch) {
@@ -168,7 +173,7 @@ impl Vae {
 pub(crate) fn column_means(batch: &Batch) -> Tensor {
     let mut weight = batch.observed.as_ref().map_or_else(|| batch.x.ones_like(), Tensor::shallow_clone);
     if let Some(w) = &batch.weights {
-        weight *= w.unsqueeze(1);
+        weight = weight * w.unsqueeze(1);
     }
     (&batch.x * &weight).sum_dim_intlist([0].as_slice(), false, None) / weight.sum_dim_intlist([0].as_slice(), false, None).clamp_min(1e-30)
 }

@@ -178,11 +178,15 @@ pub fn iwae<V: Variational, T: LogDensity + ?Sized>(q: &V, target: &T, particles
 /// # Errors
 /// As [`log_weights`].
 pub fn evidence<V: Variational, T: LogDensity + ?Sized>(q: &V, target: &T, draws: usize, seed: u64) -> Result<Estimate> {
-    let weights = log_weights(q, target, draws, seed)?.values;
-    let mean = log_mean_exp(&weights);
+    Ok(log_mean_weight(&log_weights(q, target, draws, seed)?.values))
+}
+
+/// log w̄ of log weights, with the standard error of the logarithm to first order.
+pub(crate) fn log_mean_weight(log_weights: &[f64]) -> Estimate {
+    let mean = log_mean_exp(log_weights);
     // Var(log w̄) ≈ Var(w̄) / w̄²
-    let relative: Vec<f64> = weights.iter().map(|w| (w - mean).exp()).collect();
-    Ok(Estimate { mean, ..Estimate::from_draws(&relative) })
+    let relative: Vec<f64> = log_weights.iter().map(|w| (w - mean).exp()).collect();
+    Estimate { mean, ..Estimate::from_draws(&relative) }
 }
 
 /// log (1/n) Σ e^{x_i}, without overflow; −∞ if every x is.

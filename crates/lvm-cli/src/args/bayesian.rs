@@ -1,6 +1,6 @@
 //! `lvm fit bgmm|bppca|multinomial-mixture|lda`: models fitted by variational inference.
 
-use super::shared::{DataArgs, SaveArgs, StoppingArgs, at_least_one, positive, seed};
+use super::shared::{DataArgs, RunArgs, SaveArgs, StoppingArgs, at_least_one, positive};
 use clap::{Args, ValueEnum};
 
 /// `lvm fit bgmm`.
@@ -24,19 +24,6 @@ pub(crate) struct FitBgmmArgs {
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) save: SaveArgs,
-}
-
-/// What the fits with random starts share.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Independent starts, of which the one with the largest ELBO is kept
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
-    pub(crate) restarts: Option<usize>,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
-    pub(crate) seed: u64,
-    #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
 }
 
 /// Priors of the weights.

@@ -1,7 +1,7 @@
 //! `lvm fit gmm|ppca|fa`.
 
 use super::bayesian::{FitBgmmArgs, FitBppcaArgs, FitLdaArgs, FitMultinomialArgs};
-use super::shared::{DataArgs, Initial, SaveArgs, StoppingArgs, at_least_one, not_negative, seed};
+use super::shared::{DataArgs, Initial, RunArgs, SaveArgs, at_least_one, not_negative};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -47,17 +47,11 @@ pub(crate) struct FitGmmArgs {
 /// What `fit gmm` and `select gmm` share.
 #[derive(Debug, Args)]
 pub(crate) struct MixtureArgs {
-    /// Independent starts, of which the likeliest is kept
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
-    pub(crate) restarts: Option<usize>,
     /// Ridge added to the diagonal of every covariance, in squared units of the data
     #[arg(long, value_name = "RIDGE", allow_negative_numbers = true, default_value = "0", value_parser = not_negative)]
     pub(crate) reg: f64,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
-    pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
+    pub(crate) run: RunArgs,
 }
 
 /// `lvm fit ppca`.
@@ -69,17 +63,11 @@ pub(crate) struct FitPpcaArgs {
     /// How to find the maximum; auto is closed form, or EM with --missing
     #[arg(long, value_enum, ignore_case = true, default_value_t = PpcaMethod::Auto)]
     pub(crate) method: PpcaMethod,
-    /// Independent starts of EM
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
-    pub(crate) restarts: Option<usize>,
     /// A model file for EM to go on from
     #[arg(long, value_name = "MODEL")]
     pub(crate) init: Option<PathBuf>,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
-    pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
+    pub(crate) run: RunArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -133,14 +121,8 @@ pub(crate) struct FactorArgs {
     /// How to find the maximum (quasi-newton, or squarem when cells are missing)
     #[arg(long, value_enum, ignore_case = true)]
     pub(crate) method: Option<FaMethod>,
-    /// Independent starts, of which the likeliest is kept
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
-    pub(crate) restarts: Option<usize>,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
-    pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) stopping: StoppingArgs,
+    pub(crate) run: RunArgs,
 }
 
 /// Ways to fit factor analysis.

@@ -80,13 +80,30 @@ pub(crate) enum HeaderChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SeparatorChoice {
     /// ,
+    #[value(alias = ",")]
     Comma,
     /// ;
+    #[value(alias = ";")]
     Semicolon,
     /// A tab
+    #[value(alias = "\t", alias = "\\t")]
     Tab,
     /// Blanks or tabs
+    #[value(alias = " ")]
     Blank,
+}
+
+/// What the fits with random starts have in common.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Independent starts, of which the best is kept: the one with the largest log-likelihood, or ELBO
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) restarts: Option<usize>,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) stopping: StoppingArgs,
 }
 
 /// When an iterative fit ends.

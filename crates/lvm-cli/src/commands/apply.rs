@@ -122,7 +122,8 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     let stored = stored::load(&args.model)?;
     if args.bartlett && !matches!(stored.model, Model::Fa(_)) {
-        return Err(Failure::usage("--bartlett is for factor analysis"));
+        let family = stored.family().name();
+        return Err(Failure::usage(format!("--bartlett is for factor analysis; {} is a model of family {family}", stored.path)));
     }
     let input = Input::for_model(&args.data, &stored)?;
     let mut report = MapReport { model: stored.family().name(), table: input.report(), component: None, z: None };

@@ -41,7 +41,7 @@ fn fit_gmm(args: FitGmmArgs) -> Outcome {
         (_, None) => return Err(Failure::usage("how many components? Say -k K, or let lvm select gmm DATA --max K choose")),
     };
     let given = matches!(start, Start::Responsibilities(_) | Start::Parameters(_) | Start::Resume(_));
-    if given && args.mixture.restarts.is_some_and(|r| r > 1) {
+    if given && args.mixture.run.restarts.is_some_and(|r| r > 1) {
         return Err(Failure::usage(FIXED_START));
     }
     let mut em = mixture(&args.mixture);
@@ -57,7 +57,7 @@ fn fit_gmm(args: FitGmmArgs) -> Outcome {
         input.check_start(path)?;
     }
     let bar = Bar::new("reading");
-    let fitted = em.fit_watched(&input.rows(), args.mixture.seed, &mut |p| bar.watch(p));
+    let fitted = em.fit_watched(&input.rows(), args.mixture.run.seed, &mut |p| bar.watch(p));
     drop(bar);
     finish(&input, fitted.map_err(|e| input.explain(Family::Gmm, e))?.map(Model::Gmm), &args.save)
 }
@@ -81,8 +81,8 @@ fn start(init: &Initial) -> Outcome<Start> {
 /// EM as the options that `fit` and `select` share say.
 pub(crate) fn mixture(args: &MixtureArgs) -> GmmEm {
     let mut em = GmmEm { ridge: args.reg, ..GmmEm::default() };
-    em.stopping = stopping(&args.stopping, em.stopping);
-    em.restarts = args.restarts.unwrap_or(em.restarts);
+    em.stopping = stopping(&args.run.stopping, em.stopping);
+    em.restarts = args.run.restarts.unwrap_or(em.restarts);
     em
 }
 
@@ -112,8 +112,8 @@ fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
     }
     let bar = Bar::new("fitting");
     let fitted = match em {
-        Some(em) => em.fit_watched(&input.rows(), args.seed, &mut |p| bar.watch(p)),
-        None => PpcaMl { components: args.components, solver: solver(args.method) }.fit(&input.rows(), args.seed),
+        Some(em) => em.fit_watched(&input.rows(), args.run.seed, &mut |p| bar.watch(p)),
+        None => PpcaMl { components: args.components, solver: solver(args.method) }.fit(&input.rows(), args.run.seed),
     };
     drop(bar);
     finish(&input, fitted.map_err(|e| input.explain(Family::Ppca, e))?.map(Model::Ppca), &args.save)
@@ -125,9 +125,9 @@ fn check_ppca(args: &FitPpcaArgs, by_em: bool) -> Outcome {
         return Err(Failure::usage("--missing needs --method em (or auto): the other methods have no place for missing values"));
     }
     let for_em = [
-        ("--max-iter", args.stopping.max_iter.is_some()),
-        ("--tol", args.stopping.tol.is_some()),
-        ("--restarts", args.restarts.is_some()),
+        ("--max-iter", args.run.stopping.max_iter.is_some()),
+        ("--tol", args.run.stopping.tol.is_some()),
+        ("--restarts", args.run.restarts.is_some()),
         ("--init", args.init.is_some()),
     ];
     match for_em.iter().find(|(_, given)| *given) {
@@ -170,14 +170,14 @@ pub(crate) fn record(input: &Input, fitted: &Fitted<Model>, save: &SaveArgs) -> 
 fn ppca_em(args: &FitPpcaArgs) -> Outcome<PpcaEm> {
     let scheme = if args.method == PpcaMethod::PxEm { Scheme::ParameterExpanded } else { Scheme::Plain };
     let mut em = PpcaEm { components: args.components, scheme, ..PpcaEm::default() };
-    em.stopping = stopping(&args.stopping, em.stopping);
-    em.restarts = args.restarts.unwrap_or(em.restarts);
+    em.stopping = stopping(&args.run.stopping, em.stopping);
+    em.restarts = args.run.restarts.unwrap_or(em.restarts);
     if let Some(path) = &args.init {
         match stored::load(path)?.model {
             Model::Ppca(model) => em.start = ppca::Start::Parameters(model),
             other => return Err(stored::wrong_family(path, &other, "probabilistic PCA")),
         }
-        if args.restarts.is_some_and(|r| r > 1) {
+        if args.run.restarts.is_some_and(|r| r > 1) {
             return Err(Failure::usage(FIXED_START));
         }
     }
@@ -194,7 +194,7 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
             Model::Fa(model) => ml.start = fa::Start::Parameters(model),
             other => return Err(stored::wrong_family(path, &other, "factor analysis")),
         }
-        if args.factor.restarts.is_some_and(|r| r > 1) {
+        if args.factor.run.restarts.is_some_and(|r| r > 1) {
             return Err(Failure::usage(FIXED_START));
         }
     }
@@ -208,7 +208,7 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
         input.check_start(path)?;
     }
     let bar = Bar::new("fitting");
-    let fitted = ml.fit_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));
+    let fitted = ml.fit_watched(&input.rows(), args.factor.run.seed, &mut |p| bar.watch(p));
     drop(bar);
     finish(&input, fitted.map_err(|e| input.explain(Family::Fa, e))?.map(Model::Fa), &args.save)
 }
@@ -227,15 +227,15 @@ pub(crate) fn factor_analysis(args: &FactorArgs, missing: bool) -> Outcome<FaMl>
             ));
         }
     };
-    if method == Method::QuasiNewton && !missing && args.stopping.tol.is_some_and(|tol| tol > 0.0) {
+    if method == Method::QuasiNewton && !missing && args.run.stopping.tol.is_some_and(|tol| tol > 0.0) {
         let message = "--tol concerns em, squarem and ecme; quasi-newton always goes on until the gradient vanishes (--tol 0: for --max-iter iterations)";
         return Err(Failure::usage(message));
     }
     let default = FaMl::default();
     Ok(FaMl {
         method,
-        restarts: args.restarts.unwrap_or(default.restarts),
-        stopping: stopping(&args.stopping, default.stopping),
+        restarts: args.run.restarts.unwrap_or(default.restarts),
+        stopping: stopping(&args.run.stopping, default.stopping),
         ..default
     })
 }

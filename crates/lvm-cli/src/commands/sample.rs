@@ -62,39 +62,10 @@ pub(crate) fn run(args: &SampleArgs) -> Outcome {
 
 fn draw(args: &SampleArgs, stored: &Stored, rng: &mut Stream) -> Outcome<(Latents, Array2<f64>)> {
     match &stored.model {
-        Model::Gmm(model) => {
-            if !args.latent.is_empty() {
-                return Err(Failure::usage("--latent is for PPCA and factor analysis; a mixture has --component"));
-            }
-            let k = model.n_components();
-            let z = match args.component {
-                Some(component) if component >= k => {
-                    let message = format!("{}: there is no component {component}; the model has {k}, from 0 to {}", stored.path, k - 1);
-                    return Err(Failure::fault(message));
-                }
-                Some(component) => Array1::from_elem(args.rows, component),
-                None => model.sample_z(args.rows, rng),
-            };
-            let x = model.sample_x(&z, rng)?;
-            Ok((Latents::Components(z), x))
-        }
+        Model::Gmm(model) => components(args, stored, model, model.n_components(), rng),
+        Model::Bgmm(model) => components(args, stored, model, model.n_components(), rng),
         Model::Ppca(model) => coordinates(args, stored, model, model.loadings().ncols(), rng),
-        Model::Bgmm(model) => {
-            if !args.latent.is_empty() {
-                return Err(Failure::usage("--latent is for PPCA and factor analysis; a mixture has --component"));
-            }
-            let k = model.n_components();
-            let z = match args.component {
-                Some(component) if component >= k => {
-                    let message = format!("{}: there is no component {component}; the model has {k}, from 0 to {}", stored.path, k - 1);
-                    return Err(Failure::fault(message));
-                }
-                Some(component) => Array1::from_elem(args.rows, component),
-                None => model.sample_z(args.rows, rng),
-            };
-            let x = model.sample_x(&z, rng)?;
-            Ok((Latents::Components(z), x))
-        }
+        Model::Fa(model) => coordinates(args, stored, model, model.loadings().ncols(), rng),
         Model::Bppca(model) => {
             let model = model.point_estimate()?;
             coordinates(args, stored, &model, model.loadings().ncols(), rng)
@@ -103,8 +74,26 @@ fn draw(args: &SampleArgs, stored: &Stored, rng: &mut Stream) -> Outcome<(Latent
             "{}: a model of documents does not say how long a document is, so it can't draw one; the words of each topic are in lvm info --json",
             stored.path
         ))),
-        Model::Fa(model) => coordinates(args, stored, model, model.loadings().ncols(), rng),
     }
+}
+
+fn components<M>(args: &SampleArgs, stored: &Stored, model: &M, k: usize, rng: &mut Stream) -> Outcome<(Latents, Array2<f64>)>
+where
+    M: LatentModel<Z = Array1<usize>>,
+{
+    if !args.latent.is_empty() {
+        return Err(Failure::usage("--latent is for PPCA and factor analysis; a mixture has --component"));
+    }
+    let z = match args.component {
+        Some(component) if component >= k => {
+            let message = format!("{}: there is no component {component}; the model has {k}, from 0 to {}", stored.path, k - 1);
+            return Err(Failure::fault(message));
+        }
+        Some(component) => Array1::from_elem(args.rows, component),
+        None => model.sample_z(args.rows, rng),
+    };
+    let x = model.sample_x(&z, rng)?;
+    Ok((Latents::Components(z), x))
 }
 
 fn coordinates<M>(args: &SampleArgs, stored: &Stored, model: &M, q: usize, rng: &mut Stream) -> Outcome<(Latents, Array2<f64>)>

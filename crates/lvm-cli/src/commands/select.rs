@@ -40,7 +40,7 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
-    let selection = select.select_watched(&input.rows(), args.mixture.seed, &mut |p| bar.watch(p));
+    let selection = select.select_watched(&input.rows(), args.mixture.run.seed, &mut |p| bar.watch(p));
     drop(bar);
     finish(&input, selection.map_err(|e| input.explain(Family::Gmm, e))?, Model::Gmm, &args.save)
 }
@@ -79,7 +79,7 @@ fn fa(args: &SelectFaArgs) -> Outcome {
     };
     let input = Input::open(&args.data)?;
     let bar = Bar::new("fitting");
-    let selection = select.select_watched(&input.rows(), args.factor.seed, &mut |p| bar.watch(p));
+    let selection = select.select_watched(&input.rows(), args.factor.run.seed, &mut |p| bar.watch(p));
     drop(bar);
     finish(&input, selection.map_err(|e| input.explain(Family::Fa, e))?, Model::Fa, &args.save)
 }

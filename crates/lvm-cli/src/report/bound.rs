@@ -1,7 +1,7 @@
 //! Fits by variational inference: what is maximised is a bound of the evidence.
 
 use super::grid::{count, grid, number};
-use super::human::{facts, left_out, parameters, repairs, status_name, table_line};
+use super::human::{facts, left_out, parameters, repairs, status_name, table_line, title};
 use super::{Parameters, TableReport};
 use lvm_core::fit::{Repair, Status};
 use lvm_vi::cavi::documents::Documents;
@@ -48,31 +48,6 @@ pub(crate) struct BoundReport {
     pub(crate) output: Option<String>,
 }
 
-/// `lvm info` of these families.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct BoundInfo {
-    pub(crate) model: &'static str,
-    pub(crate) n: Option<f64>,
-    pub(crate) d: usize,
-    pub(crate) columns: Vec<String>,
-    #[serde(flatten)]
-    pub(crate) record: Option<BoundRecord>,
-    pub(crate) in_use: usize,
-    pub(crate) parameters: Parameters,
-}
-
-/// How a model in a file was fitted.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct BoundRecord {
-    pub(crate) seed: u64,
-    pub(crate) status: Status,
-    pub(crate) iterations: usize,
-    pub(crate) trace: Vec<f64>,
-    pub(crate) repairs: Vec<Repair>,
-    pub(crate) elbo: f64,
-    pub(crate) mean_elbo: f64,
-}
-
 /// `lvm fit` for people.
 pub(crate) fn fit(report: &BoundReport) -> String {
     let starts = if report.restarts.len() > 1 { format!(", best of {} starts", report.restarts.len()) } else { String::new() };
@@ -86,7 +61,7 @@ pub(crate) fn fit(report: &BoundReport) -> String {
         ("repairs", repairs(&report.repairs)),
     ]);
     text += "\n";
-    text += &table(&report.parameters, &report.table.columns);
+    text += &parameters(&report.parameters, &report.table.columns);
     text += &left_out(&report.table.skipped_columns);
     if report.status == Status::MaxIterations {
         text += "\nnot converged: give it more iterations (--max-iter), or a larger --tol if this is near enough\n";
@@ -101,28 +76,14 @@ pub(crate) fn fit(report: &BoundReport) -> String {
     text
 }
 
-/// `lvm info` for people.
-pub(crate) fn info(report: &BoundInfo) -> String {
-    let mut lines = Vec::new();
-    if let Some(n) = report.n {
-        lines.push(("fitted to", format!("{n} rows")));
-    }
-    if let Some(record) = &report.record {
-        let done = count(record.iterations, "iteration");
-        lines.push(("status", format!("{} after {done} (seed {})", status_name(record.status), record.seed)));
-        lines.push(("ELBO", format!("{}  ({} nats per row)", number(record.elbo), number(record.mean_elbo))));
-        lines.push(("repairs", repairs(&record.repairs)));
-    }
-    lines.push(("in use", in_use(report.model, report.in_use, &report.parameters)));
-    format!("{}\n{}\n{}", title(report.model, &report.parameters, report.d), facts(&lines), table(&report.parameters, &report.columns))
-}
-
-fn elbo(bound: &Bound) -> String {
+/// The line on the bound.
+pub(super) fn elbo(bound: &Bound) -> String {
     let per_word = bound.elbo_per_word.map_or(String::new(), |e| format!(", {} nats per word", number(e)));
     format!("{}  ({} nats per row{per_word}; at most the log evidence)", number(bound.elbo), number(bound.mean_elbo))
 }
 
-fn size(parameters: &Parameters) -> usize {
+/// K or q.
+pub(super) fn size(parameters: &Parameters) -> usize {
     match parameters {
         Parameters::Gmm { weights, .. } => weights.len(),
         Parameters::Ppca { loadings, .. } | Parameters::Fa { loadings, .. } => loadings.first().map_or(0, Vec::len),
@@ -130,7 +91,8 @@ fn size(parameters: &Parameters) -> usize {
     }
 }
 
-fn in_use(model: &str, used: usize, parameters: &Parameters) -> String {
+/// The line on what of an upper limit is used.
+pub(super) fn in_use(model: &str, used: usize, parameters: &Parameters) -> String {
     let noun = match model {
         "bppca" => "latent dimension",
         "lda" => "topic",
@@ -139,25 +101,11 @@ fn in_use(model: &str, used: usize, parameters: &Parameters) -> String {
     format!("{used} of {}", count(size(parameters), noun))
 }
 
-fn title(model: &str, parameters: &Parameters, d: usize) -> String {
-    let (k, columns) = (size(parameters), count(d, "column"));
-    match (model, parameters) {
-        ("bppca", _) => format!("Bayesian PCA: at most {}, {columns}", count(k, "latent dimension")),
-        ("lda", _) => format!("Latent Dirichlet allocation: {}, {}", count(k, "topic"), count(d, "word")),
-        ("multinomial-mixture", _) => format!("Bayesian mixture of multinomials: {}, {}", count(k, "component"), count(d, "word")),
-        (_, Parameters::Gmm { covariance_type, .. }) => {
-            format!("Bayesian Gaussian mixture: at most {}, {covariance_type} covariances, {columns}", count(k, "component"))
-        }
-        _ => format!("{model}: {columns}"),
-    }
-}
-
 /// Words shown of a topic.
 const WORDS: usize = 8;
 
-/// Parameters as the other models show them; of words the most probable.
-fn table(shown: &Parameters, columns: &[String]) -> String {
-    let Parameters::Words { weights, words } = shown else { return parameters(shown, columns) };
+/// Components or topics by their most probable words.
+pub(super) fn words(weights: &[f64], words: &[Vec<f64>], columns: &[String]) -> String {
     let header = ["component", "weight", "most probable words"].map(str::to_owned);
     let row = |k: usize| {
         let mut order: Vec<usize> = (0..words[k].len()).collect();

@@ -1,7 +1,8 @@
 //! The same reports for people: short, aligned, honest.
 
+use super::bound::{elbo, in_use, size, words};
 use super::grid::{count, grid, number};
-use super::json::{CandidateReport, FitReport, InfoReport, ScoreReport, SelectReport, Skipped, TableReport};
+use super::json::{CandidateReport, FitReport, InfoReport, Reached, ScoreReport, SelectReport, Skipped, TableReport};
 use super::parameters::Parameters;
 use lvm_core::fit::{Repair, RepairKind, Status};
 use lvm_core::selection::Criterion;
@@ -14,7 +15,7 @@ type Column = fn(&CandidateReport) -> Option<f64>;
 
 /// `lvm fit`.
 pub(crate) fn fit(report: &FitReport) -> String {
-    let mut text = format!("{}\n", title(&report.parameters, report.table.d));
+    let mut text = format!("{}\n", title(report.model, &report.parameters, report.table.d));
     text += &facts(&[
         ("data", table_line(&report.table)),
         ("status", status(report)),
@@ -114,7 +115,6 @@ pub(crate) fn score(report: &ScoreReport) -> String {
 
 /// `lvm info`.
 pub(crate) fn info(report: &InfoReport) -> String {
-    let mut text = format!("{}\n", title(&report.parameters, report.d));
     let mut lines = Vec::new();
     if let Some(n) = report.n {
         lines.push(("fitted to", count_rows(n)));
@@ -122,14 +122,22 @@ pub(crate) fn info(report: &InfoReport) -> String {
     if let Some(record) = &report.record {
         let done = count(record.iterations, "iteration");
         lines.push(("status", format!("{} after {done} (seed {})", status_name(record.status), record.seed)));
-        lines.push(("log-likelihood", format!("{}  ({} nats per row)", number(record.log_likelihood), number(record.mean_log_likelihood))));
-        lines.push(("BIC", format!("{}  (lower is better; {})", number(record.bic), count(report.n_parameters, "free parameter"))));
-        lines.push(("AIC", number(record.aic)));
+        match record.reached {
+            Reached::Likelihood { log_likelihood, mean_log_likelihood, bic, aic } => {
+                let p = report.n_parameters.unwrap_or(0);
+                lines.push(("log-likelihood", format!("{}  ({} nats per row)", number(log_likelihood), number(mean_log_likelihood))));
+                lines.push(("BIC", format!("{}  (lower is better; {})", number(bic), count(p, "free parameter"))));
+                lines.push(("AIC", number(aic)));
+            }
+            Reached::Bound(bound) => lines.push(("ELBO", elbo(&bound))),
+        }
         lines.push(("repairs", repairs(&record.repairs)));
     }
-    text += &facts(&lines);
-    text += "\n";
-    text + &parameters(&report.parameters, &report.columns)
+    if let Some(used) = report.in_use {
+        lines.push(("in use", in_use(report.model, used, &report.parameters)));
+    }
+    let title = title(report.model, &report.parameters, report.d);
+    format!("{title}\n{}\n{}", facts(&lines), parameters(&report.parameters, &report.columns))
 }
 
 /// What became of a table command that wrote a file.
@@ -146,19 +154,21 @@ pub(super) fn left_out(skipped: &[Skipped]) -> String {
     format!("\nleft out: {}\n{}", count(skipped.len(), "column"), names.concat())
 }
 
-fn title(parameters: &Parameters, d: usize) -> String {
-    let columns = count(d, "column");
-    match parameters {
-        Parameters::Gmm { weights, covariance_type, .. } => {
-            format!("Gaussian mixture: {}, {covariance_type} covariances, {columns}", count(weights.len(), "component"))
+/// The family, its size and the columns.
+pub(super) fn title(model: &str, parameters: &Parameters, d: usize) -> String {
+    let (size, columns) = (size(parameters), count(d, "column"));
+    match (model, parameters) {
+        ("bppca", _) => format!("Bayesian PCA: at most {}, {columns}", count(size, "latent dimension")),
+        ("lda", _) => format!("Latent Dirichlet allocation: {}, {}", count(size, "topic"), count(d, "word")),
+        (_, Parameters::Words { .. }) => format!("Bayesian mixture of multinomials: {}, {}", count(size, "component"), count(d, "word")),
+        (_, Parameters::Gmm { covariance_type, .. }) => {
+            let (name, bound) = if model == "bgmm" { ("Bayesian Gaussian mixture", "at most ") } else { ("Gaussian mixture", "") };
+            format!("{name}: {bound}{}, {covariance_type} covariances, {columns}", count(size, "component"))
         }
-        Parameters::Ppca { loadings, .. } => {
-            format!("Probabilistic PCA: {}, {columns}", count(loadings.first().map_or(0, Vec::len), "latent dimension"))
-        }
-        Parameters::Words { words, .. } => count(words.len(), "component"),
-        Parameters::Fa { loadings, rotation, .. } => {
+        (_, Parameters::Ppca { .. }) => format!("Probabilistic PCA: {}, {columns}", count(size, "latent dimension")),
+        (_, Parameters::Fa { rotation, .. }) => {
             let rotated = rotation.as_ref().map_or(String::new(), |r| format!(", {} rotation", r.method));
-            format!("Factor analysis: {}{rotated}, {columns}", count(loadings.first().map_or(0, Vec::len), "factor"))
+            format!("Factor analysis: {}{rotated}, {columns}", count(size, "factor"))
         }
     }
 }
@@ -229,6 +239,7 @@ pub(super) fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{name:<14}  {value}\n")).collect()
 }
 
+/// What the family is best shown by.
 pub(super) fn parameters(parameters: &Parameters, columns: &[String]) -> String {
     let d = match parameters {
         Parameters::Gmm { means, .. } => means.first().map_or(0, Vec::len),
@@ -248,8 +259,7 @@ pub(super) fn parameters(parameters: &Parameters, columns: &[String]) -> String 
             let header = ["variable".to_owned(), "mean".to_owned()].into_iter().chain((0..q).map(|k| format!("z{k}")));
             (header.collect(), (0..d.min(SHOWN)).map(row).collect(), d)
         }
-        // shown by their most probable words, in report::bound
-        Parameters::Words { .. } => (Vec::new(), Vec::new(), 0),
+        Parameters::Words { weights, words: of } => return words(weights, of, columns),
         Parameters::Fa { standardised_loadings: loadings, uniquenesses, communalities, .. } => {
             let row = |j: usize| {
                 let shares = [name(j), number(uniquenesses[j]), number(communalities[j])];

@@ -1,5 +1,6 @@
 //! The JSON objects that `--json` prints. Their field names are a contract.
 
+use super::bound::Bound;
 use super::parameters::Parameters;
 use lvm_core::criteria::Criteria;
 use lvm_core::fit::{Fitted, Repair, Status};
@@ -183,17 +184,22 @@ fn is_false(value: &bool) -> bool {
 /// `lvm info`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct InfoReport {
-    /// `gmm`, `ppca` or `fa`.
+    /// The family, as it is typed.
     pub(crate) model: &'static str,
     /// Rows it was fitted to, or their total weight; null if not known.
     pub(crate) n: Option<f64>,
     pub(crate) d: usize,
     /// Names of the columns, if known.
     pub(crate) columns: Vec<String>,
-    pub(crate) n_parameters: usize,
+    /// Where the likelihood was maximised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n_parameters: Option<usize>,
     /// How it was fitted, if known.
     #[serde(flatten)]
     pub(crate) record: Option<FitRecord>,
+    /// Where a bound was maximised: what of the upper limit is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_use: Option<usize>,
     pub(crate) parameters: Parameters,
 }
 
@@ -205,8 +211,35 @@ pub(crate) struct FitRecord {
     pub(crate) iterations: usize,
     pub(crate) trace: Vec<f64>,
     pub(crate) repairs: Vec<Repair>,
-    pub(crate) log_likelihood: f64,
-    pub(crate) mean_log_likelihood: f64,
-    pub(crate) bic: f64,
-    pub(crate) aic: f64,
+    #[serde(flatten)]
+    pub(crate) reached: Reached,
+}
+
+/// What a fit maximised, at its end.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Reached {
+    /// The likelihood.
+    Likelihood {
+        /// Total, nats.
+        log_likelihood: f64,
+        /// Per row, the last entry of the trace.
+        mean_log_likelihood: f64,
+        /// −2 log L + p log N, lower is better.
+        bic: f64,
+        /// −2 log L + 2 p, lower is better.
+        aic: f64,
+    },
+    /// A bound of the evidence.
+    Bound(Bound),
+}
+
+impl Reached {
+    /// Per row, nats.
+    pub(crate) fn per_row(&self) -> f64 {
+        match self {
+            Reached::Likelihood { mean_log_likelihood, .. } => *mean_log_likelihood,
+            Reached::Bound(bound) => bound.mean_elbo,
+        }
+    }
 }

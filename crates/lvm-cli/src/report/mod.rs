@@ -8,9 +8,9 @@ pub(crate) mod json;
 mod parameters;
 pub(crate) mod verdict;
 
-pub(crate) use bound::{Bound, BoundInfo, BoundRecord, BoundReport};
+pub(crate) use bound::{Bound, BoundReport};
 pub(crate) use grid::count;
-pub(crate) use json::{FitRecord, FitReport, InfoReport, ScoreReport, SelectReport, Skipped, TableReport};
+pub(crate) use json::{FitRecord, FitReport, InfoReport, Reached, ScoreReport, SelectReport, Skipped, TableReport};
 pub(crate) use parameters::{Parameters, nested};
 
 use crate::failure::Outcome;

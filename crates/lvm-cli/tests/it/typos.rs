@@ -118,6 +118,39 @@ fn options_of_another_family() {
 }
 
 #[test]
+fn model_and_table_in_each_others_place() {
+    let folder = iris().with("notes", "some words\nin lines\n");
+    folder.fine("fit gmm iris.csv -k 2 -o g.lvm");
+    folder.refused("fit gmm g.lvm -k 2", 1, &["g.lvm", "a model file", "a table of rows belongs here"]);
+    folder.refused("score g.lvm g.lvm", 1, &["a table of rows belongs here"]);
+    folder.refused("score iris.csv g.lvm", 1, &["the model comes first"]);
+    folder.refused("info notes", 1, &["this is a table"]);
+    folder.refused("sample g.lvm iris.csv -n 3", 2, &["'iris.csv'", "no table"]);
+    folder.refused("sample g.lvm 10", 2, &["-n"]);
+    folder.refused("fit gmm iris.csv iris.csv -k 3", 2, &["one table at a time"]);
+    folder.refused("fit gmm iris.csv -k 2 -o -", 2, &["-o -", "name a file"]);
+    folder.refused("posterior g.lvm iris.csv -o -", 2, &["leave it out"]);
+    folder.refused("select lda iris.csv --max 3", 2, &["'lda'", "lvm fit lda DATA"]);
+}
+
+#[test]
+fn hints_that_fit_the_case() {
+    let words = "a,b\nx,1\ny,2\n";
+    let folder =
+        iris().with("words.csv", words).with("short.csv", "a,b\n1,0\n0,1\n").with("matrix.csv", "a,b,c\n1,0.5,0.1\n0.4,1,0.2\n0.1,0.2,1\n");
+    folder.refused("fit gmm iris.csv -k 2 --header no", 1, &["line 1", "leave out --header no"]);
+    folder.refused("fit gmm iris.csv -k 2 --columns 0", 1, &["numbered from 1"]);
+    folder.refused("fit gmm iris.csv -k 2 --separator ;", 1, &["--separator"]);
+    folder.refused("fit gmm words.csv -k 2 --separator ;", 1, &["no column holds numbers", "--separator"]);
+    folder.fine("fit gmm iris.csv -k 2 --separator ,");
+    folder.refused("fit gmm iris.csv -k 2 --init short.csv", 1, &["expected 150, found 2", "a row for each row of DATA"]);
+    let asymmetric = folder.refused("fit fa matrix.csv -q 1 --covariance-of 50", 1, &["matrix.csv", "symmetric"]);
+    assert!(!asymmetric.contains("--covariance"), "{asymmetric}");
+    folder.fine("fit ppca iris.csv -q 2 -o p.lvm");
+    folder.refused("map p.lvm iris.csv --bartlett", 2, &["p.lvm", "family ppca"]);
+}
+
+#[test]
 fn verbs_and_models_of_other_programs() {
     let folder = iris();
     for (line, meant) in [

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::LatentDist;
-use crate::mutant::planted;
+use crate::special::log_sum_exp;
 use crate::sweep::Block;
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 use rand::{Rng, RngExt};
@@ -103,12 +103,6 @@ pub(crate) fn draw(probabilities: impl Iterator<Item = f64>, u: f64) -> usize {
 /// The first index of the largest value.
 pub(crate) fn argmax(row: ArrayView1<'_, f64>) -> usize {
     row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (k, &v)| if v > best.1 { (k, v) } else { best }).0
-}
-
-/// log Σ_k e^a_k.
-pub(crate) fn log_sum_exp(row: ArrayView1<'_, f64>) -> f64 {
-    let top = if planted("log_sum_exp_naive") { 0.0 } else { row.iter().copied().fold(f64::NEG_INFINITY, f64::max) };
-    if top == f64::NEG_INFINITY { top } else { top + row.iter().map(|a| (a - top).exp()).sum::<f64>().ln() }
 }
 
 /// Turns log π_k N_k of one row into log γ_k, and returns log p(x); an error if every density underflows.

@@ -4,10 +4,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gmm::covariance::Covariances;
 use crate::gmm::missing::{Conditional, Group, patterns};
 use crate::gmm::mixture::GaussianMixture;
-use crate::gmm::posterior::{log_sum_exp, normalise_log};
+use crate::gmm::posterior::normalise_log;
 use crate::imputation::{Imputation, MissingBlock};
 use crate::linalg;
 use crate::rows::{Missing, RowSource};
+use crate::special::log_sum_exp;
 use crate::sweep::{Block, Merge, Plan, check_shape, map_rows, sweep};
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayViewMut2, Axis};
 

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::gmm::covariance::Covariances;
 use crate::gmm::maximisation::Parameters;
 use crate::gmm::mixture::GaussianMixture;
-use crate::gmm::posterior::log_sum_exp;
 use crate::rows::RowSource;
+use crate::special::log_sum_exp;
 use crate::sweep::{Merge, Plan, sweep};
 use ndarray::{Array1, Array2, Axis};
 

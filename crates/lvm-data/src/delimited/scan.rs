@@ -95,6 +95,13 @@ fn open<'p, R: BufRead>(path: &'p Path, mut input: R, options: &ReadOptions) -> 
     let mut sample = Vec::new();
     input.by_ref().take(SAMPLE).read_to_end(&mut sample).map_err(|e| Error::io(path, "read", e))?;
     let mark = byte_order_mark(path, &sample)?;
+    // the last byte may be half of an end of line
+    if !sample.contains(&b'\n') && sample.split_last().is_some_and(|(_, before)| before.contains(&b'\r')) {
+        return Err(Error::format(
+            path,
+            "its lines end in a carriage return alone, as old Macs wrote them; save it with today's line ends",
+        ));
+    }
     let separator = match options.separator {
         Some(separator) => separator,
         None => separator::detect(path, &sample[mark..], (sample.len() as u64) < SAMPLE)?,

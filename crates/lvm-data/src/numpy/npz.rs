@@ -19,6 +19,9 @@ pub(crate) fn with_array<T>(
     let mut archive = zip::ZipArchive::new(input).map_err(broken)?;
     let arrays: Vec<String> = archive.file_names().flatten().filter_map(|n| n.strip_suffix(".npy").map(str::to_owned)).collect();
     let name = match (&options.array, arrays.as_slice()) {
+        (_, []) if archive.file_names().flatten().any(|name| name.starts_with("xl/")) => {
+            return Err(Error::format(path, "this is an Excel workbook, and a table belongs here; save the sheet as .csv"));
+        }
         (_, []) => return Err(Error::format(path, "the archive holds no .npy array")),
         (Some(name), _) if arrays.contains(name) => name,
         (Some(name), _) => return Err(Error::format(path, format!("there is no array \"{name}\"; the arrays are {}", arrays.join(", ")))),

@@ -118,6 +118,20 @@ fn files_that_are_not_text() {
 }
 
 #[test]
+fn files_of_another_kind() {
+    says(&refuse("{\"a\": [1, 2]}\n"), &["JSON", ".csv"]);
+    says(&refuse("[[1, 2], [3, 4]]\n"), &["JSON"]);
+    says(&refuse("<!DOCTYPE html>\n<html>\n"), &["web page"]);
+    says(&refuse(b"\x50\x01\0\0\0\0\0\0{\"a\":1}"), &["a model file"]);
+    says(&refuse("a,b\r1,2\r3,4\r"), &["carriage return"]);
+    // a name may begin with a bracket
+    assert!(Table::from_bytes("t.csv", b"[a],b\n1,2\n", &ReadOptions::default()).is_ok());
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("xl/workbook.xml", zip::write::SimpleFileOptions::default()).unwrap();
+    says(&refuse(zip.finish().unwrap().into_inner()), &["Excel", ".csv"]);
+}
+
+#[test]
 fn files_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let error = Table::read(folder.path().join("none.csv"), &ReadOptions::default()).unwrap_err();

@@ -32,7 +32,8 @@ use tch::Tensor;
 
 /// A density of the entries of x, independent given the decoder's outputs.
 ///
-/// Outputs have any number of leading dimensions, (…, N, P) with P = [`n_outputs`](Self::n_outputs); x is (N, D).
+/// Outputs have any number of leading dimensions, (…, N, P) with P = [`n_outputs`](Self::n_outputs); x is (N, D). Where outputs are the same
+/// for all rows they may be (…, 1, P).
 pub trait Likelihood: Send {
     /// P, how many numbers the decoder must deliver for a row.
     fn n_outputs(&self) -> i64;

@@ -10,6 +10,7 @@ pub mod encoder;
 pub mod image;
 pub mod library;
 pub mod linear;
+pub mod lower;
 pub mod mlp;
 #[cfg(test)]
 mod proof;
@@ -28,6 +29,7 @@ pub use encoder::{Encoder, Input, NetEncoder};
 pub use image::{ConvolutionSpec, Image, ImageDecoder, ImageEncoder};
 pub use library::LibraryDecoder;
 pub use linear::Linear;
+pub use lower::LowerDecoder;
 pub use mlp::Mlp;
 pub use recurrent::{Cell, Recurrent, RecurrentSpec};
 pub use recurrent_decoder::RecurrentDecoder;

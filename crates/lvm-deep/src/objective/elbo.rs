@@ -1,9 +1,10 @@
 //! The evidence lower bound.
 
-use super::Evaluation;
+use super::{Evaluation, summation};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
+use crate::posterior::{Draws, Posterior};
 use crate::vae::Vae;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -17,11 +18,14 @@ pub enum KlTerm {
     Analytic,
     /// By the same draws as the likelihood: log q(z | x) − log p(z).
     Draws,
+    /// By the same draws, with the parameters of log q held fixed: what is left out is zero in expectation, and without it the gradient has
+    /// no noise where q is the posterior. Roeder, Wu & Duvenaud 2017.
+    StickingTheLanding,
 }
 
 /// E_q[log p(x | z)] − β KL(q(z | x) ‖ p(z)), with S draws a row.
 ///
-/// Kingma & Welling 2014; β: Higgins et al. 2017; free bits: Kingma et al. 2016, eq. 15.
+/// Where z is discrete, E_q is the sum over its values, and no draw is made. Kingma & Welling 2014; β: Higgins et al. 2017; free bits: Kingma et al. 2016, eq. 15.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Elbo {
@@ -46,9 +50,7 @@ impl Elbo {
         if self.draws < 1 {
             return Err(Error::config("draws", format!("is {}; at least 1 is needed", self.draws)));
         }
-        if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return Err(Error::config("beta", format!("is {}; it must be a number that is not negative", self.beta)));
-        }
+        check_beta(self.beta)?;
         if !(self.free_nats >= 0.0 && self.free_nats.is_finite()) {
             return Err(Error::config("free_nats", format!("is {}; it must be a number that is not negative", self.free_nats)));
         }
@@ -56,32 +58,57 @@ impl Elbo {
     }
 
     pub(crate) fn evaluate(&self, vae: &Vae, batch: &Batch, kl_weight: f64, noise: &mut Noise) -> Result<Evaluation> {
-        let terms = vae.terms(batch, self.draws, noise);
-        let reconstruction = mean_over_draws(&terms.log_joint.log_likelihood);
-        let by_latent = vae.parts.prior.kl_by_latent(terms.posterior.as_ref());
-        let analytic = match self.kl {
-            KlTerm::Analytic => vae.parts.prior.kl(terms.posterior.as_ref()),
-            KlTerm::Draws => None,
+        let posterior = vae.posterior(batch);
+        let posterior = posterior.as_ref();
+        let weight = self.beta * kl_weight;
+        if let (Some(log_q), Some(kl)) = (posterior.log_probabilities(), vae.parts.prior.kl(posterior)) {
+            let pushed = self.floored(vae, posterior, batch, &kl)? * weight;
+            return summation::elbo(vae, batch, &log_q, &kl, &pushed)
+                .ok_or_else(|| Error::config("posterior", "is discrete, but the prior is not: choose a categorical prior"));
+        }
+        let Draws { z, log_q } = posterior.draw(self.draws, noise);
+        let joint = vae.log_joint(&z, batch);
+        let reconstruction = mean_over_draws(&joint.log_likelihood);
+        let by_draws = |log_q: &Tensor| mean_over_draws(&(log_q - &joint.log_prior));
+        let kl = match self.kl {
+            KlTerm::Analytic => vae.parts.prior.kl(posterior).unwrap_or_else(|| by_draws(&log_q)),
+            KlTerm::Draws => by_draws(&log_q),
+            KlTerm::StickingTheLanding => match posterior.detach().log_prob(&z) {
+                Some(log_q) => by_draws(&log_q),
+                None => {
+                    let message = "sticking_the_landing needs log q of given z, which this posterior has not: use draws";
+                    return Err(Error::config("kl", message));
+                }
+            },
         };
-        let kl = analytic.unwrap_or_else(|| mean_over_draws(&(&terms.log_q - &terms.log_joint.log_prior)));
-        let pushed = match (&by_latent, self.free_nats > 0.0) {
-            // Σ_l max(λ, mean over the batch of KL_l), the same for every row
-            (Some(by_latent), true) => {
-                let floored = by_latent.mean_dim([0].as_slice(), false, None).clamp_min(self.free_nats);
-                floored.sum(None::<Kind>).expand_as(&kl)
-            }
-            (None, true) => {
-                return Err(Error::config(
-                    "free_nats",
-                    "needs a KL that is a sum over latents: a diagonal posterior with a standard normal prior",
-                ));
-            }
-            (_, false) => kl.shallow_clone(),
-        };
-        let surrogate = &reconstruction - pushed * (self.beta * kl_weight);
+        let surrogate = &reconstruction - self.floored(vae, posterior, batch, &kl)? * weight;
         let (reconstruction, kl) = (reconstruction.detach(), kl.detach());
         Ok(Evaluation { surrogate, bound: &reconstruction - &kl, reconstruction, kl })
     }
+
+    /// The KL term of what is maximised: itself, or with free nats Σ_l max(λ, mean over the batch of KL_l), the same for every row.
+    fn floored(&self, vae: &Vae, posterior: &dyn Posterior, batch: &Batch, kl: &Tensor) -> Result<Tensor> {
+        if self.free_nats == 0.0 {
+            return Ok(kl.shallow_clone());
+        }
+        let Some(by_latent) = vae.parts.prior.kl_by_latent(posterior) else {
+            let message = "needs a KL that is a sum over latents: a diagonal posterior with a standard normal prior";
+            return Err(Error::config("free_nats", message));
+        };
+        let mean = match &batch.weights {
+            // a row of weight 0 is not there
+            Some(w) => (by_latent * w.unsqueeze(1)).sum_dim_intlist([0].as_slice(), false, None) / w.sum(None::<Kind>).clamp_min(1e-30),
+            None => by_latent.mean_dim([0].as_slice(), false, None),
+        };
+        Ok(mean.clamp_min(self.free_nats).sum(None::<Kind>).expand_as(kl))
+    }
+}
+
+pub(crate) fn check_beta(beta: f64) -> Result<()> {
+    if !(beta >= 0.0 && beta.is_finite()) {
+        return Err(Error::config("beta", format!("is {beta}; it must be a number that is not negative")));
+    }
+    Ok(())
 }
 
 /// (k, N) → (N).

@@ -1,7 +1,7 @@
 //! The importance-weighted bound.
 
-use super::Evaluation;
 use super::elbo::mean_over_draws;
+use super::{Evaluation, score_function};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
@@ -23,12 +23,14 @@ pub enum IwaeGradient {
 
 /// IWAE_k = E[log (1/k) Σ_i p(x, z_i)/q(z_i | x)].
 ///
-/// Burda, Grosse & Salakhutdinov 2016, eq. 8.
+/// Burda, Grosse & Salakhutdinov 2016, eq. 8. Of rows with missing entries log p(x, z) is that of the entries that are there, and this is the
+/// MIWAE bound of Mattei & Frellsen 2019, eq. 4. Where z is discrete the gradient is by the score function with the control variate of
+/// Mnih & Rezende 2016 (VIMCO).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Iwae {
     /// k.
     pub draws: i64,
-    /// The gradient of the encoder; the decoder's is the same for both.
+    /// The gradient of the encoder; the decoder's is the same for both. Of no account where z is discrete.
     #[serde(default)]
     pub gradient: IwaeGradient,
 }
@@ -49,13 +51,22 @@ impl Iwae {
         let posterior = vae.posterior(batch);
         let Draws { z, log_q } = posterior.draw(self.draws, noise);
         let (joint, surrogate, log_w);
-        match self.gradient {
-            IwaeGradient::Pathwise => {
+        let gradient = match posterior.log_probabilities() {
+            Some(_) => None,
+            None => Some(self.gradient),
+        };
+        match gradient {
+            None => {
+                joint = vae.log_joint(&z, batch);
+                log_w = &joint.log_likelihood + &joint.log_prior - &log_q;
+                surrogate = log_w.logsumexp([0].as_slice(), false) - log_k + score_function::importance_weighted(&log_w, &log_q);
+            }
+            Some(IwaeGradient::Pathwise) => {
                 joint = vae.log_joint(&z, batch);
                 log_w = &joint.log_likelihood + &joint.log_prior - &log_q;
                 surrogate = log_w.logsumexp([0].as_slice(), false) - log_k;
             }
-            IwaeGradient::DoublyReparameterized => {
+            Some(IwaeGradient::DoublyReparameterized) => {
                 // the decoder sees a copy of z, so that the two paths get weights of their own:
                 // ∇θ = Σ w̃ ∇θ log p(x, z),   ∇φ = Σ w̃² (∂ log w/∂z) (∂z/∂φ)
                 let copy = z.detach().set_requires_grad(true);

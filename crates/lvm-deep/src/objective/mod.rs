@@ -1,10 +1,17 @@
 //! What training maximises.
 
+mod autoencoder;
 pub mod elbo;
+pub mod gumbel_softmax;
 pub mod iwae;
+pub mod score_function;
+pub mod summation;
 
 pub use elbo::{Elbo, KlTerm};
+pub use gumbel_softmax::GumbelSoftmax;
 pub use iwae::{Iwae, IwaeGradient};
+pub use score_function::ScoreFunction;
+pub use summation::Summation;
 
 use crate::data::Batch;
 use crate::error::Result;
@@ -22,6 +29,12 @@ pub enum Objective {
     Elbo(Elbo),
     /// The importance-weighted bound.
     Iwae(Iwae),
+    /// The evidence lower bound without derivatives in z.
+    ScoreFunction(ScoreFunction),
+    /// The evidence lower bound of a discrete latent, relaxed.
+    GumbelSoftmax(GumbelSoftmax),
+    /// log p(x | z = mode of q(z | x)), no bound: the plain autoencoder, for comparison. What it reports as bound is this reconstruction.
+    Autoencoder,
 }
 
 impl Default for Objective {
@@ -51,6 +64,18 @@ impl Objective {
         match self {
             Objective::Elbo(elbo) => elbo.check(),
             Objective::Iwae(iwae) => iwae.check(),
+            Objective::ScoreFunction(score) => score.check(),
+            Objective::GumbelSoftmax(gumbel) => gumbel.check(),
+            Objective::Autoencoder => Ok(()),
+        }
+    }
+
+    /// What rows that were held out are judged by: the evidence lower bound with this many draws, whatever bound is trained; for the plain
+    /// autoencoder, which has none, itself.
+    pub fn held_out(&self, draws: i64) -> Objective {
+        match self {
+            Objective::Autoencoder => Objective::Autoencoder,
+            _ => Objective::Elbo(Elbo { draws, ..Elbo::default() }),
         }
     }
 
@@ -62,6 +87,9 @@ impl Objective {
         match self {
             Objective::Elbo(elbo) => elbo.evaluate(vae, batch, kl_weight, noise),
             Objective::Iwae(iwae) => iwae.evaluate(vae, batch, kl_weight, noise),
+            Objective::ScoreFunction(score) => score.evaluate(vae, batch, kl_weight, noise),
+            Objective::GumbelSoftmax(gumbel) => gumbel.evaluate(vae, batch, kl_weight, noise),
+            Objective::Autoencoder => autoencoder::evaluate(vae, batch),
         }
     }
 }

@@ -21,9 +21,11 @@ impl Family for Diagonal {
     }
 
     fn at(&self, features: &Tensor) -> Box<dyn Posterior> {
-        let mean = features.narrow(-1, 0, self.latents);
-        let log_variance = features.narrow(-1, self.latents, self.latents).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT);
-        Box::new(DiagonalPosterior { mean, log_variance })
+        Box::new(DiagonalPosterior::of(features, self.latents))
+    }
+
+    fn share(&self) -> Box<dyn Family> {
+        Box::new(*self)
     }
 }
 
@@ -34,6 +36,25 @@ pub struct DiagonalPosterior {
     pub mean: Tensor,
     /// v (N, L).
     pub log_variance: Tensor,
+}
+
+impl DiagonalPosterior {
+    /// From m (L) and v (L) behind it, the first 2 L of the features.
+    pub(crate) fn of(features: &Tensor, latents: i64) -> Self {
+        let mean = features.narrow(-1, 0, latents);
+        let log_variance = features.narrow(-1, latents, latents).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT);
+        DiagonalPosterior { mean, log_variance }
+    }
+
+    /// −½ Σ [log 2π + v + (z − m)² e^{−v}], (…).
+    pub(crate) fn log_density(&self, z: &Tensor) -> Tensor {
+        let square = (z - &self.mean).square() * (-&self.log_variance).exp();
+        (square + &self.log_variance + (2.0 * PI).ln()).sum_dim_intlist([-1].as_slice(), false, None) * -0.5
+    }
+
+    pub(crate) fn detached(&self) -> Self {
+        DiagonalPosterior { mean: self.mean.detach(), log_variance: self.log_variance.detach() }
+    }
 }
 
 impl Posterior for DiagonalPosterior {
@@ -47,12 +68,11 @@ impl Posterior for DiagonalPosterior {
     }
 
     fn log_prob(&self, z: &Tensor) -> Option<Tensor> {
-        let square = (z - &self.mean).square() * (-&self.log_variance).exp();
-        Some((square + &self.log_variance + (2.0 * PI).ln()).sum_dim_intlist([-1].as_slice(), false, None) * -0.5)
+        Some(self.log_density(z))
     }
 
     fn detach(&self) -> Box<dyn Posterior> {
-        Box::new(DiagonalPosterior { mean: self.mean.detach(), log_variance: self.log_variance.detach() })
+        Box::new(self.detached())
     }
 
     fn mode(&self) -> Tensor {

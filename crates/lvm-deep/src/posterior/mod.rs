@@ -1,8 +1,16 @@
 //! q(z | x): what the encoder's features are the parameters of.
 
+pub mod categorical;
 pub mod diagonal;
+pub mod flow;
+pub mod full_covariance;
+pub mod hierarchical;
 
+pub use categorical::Categorical;
 pub use diagonal::Diagonal;
+pub use flow::{InverseAutoregressive, PlanarFlow};
+pub use full_covariance::{FullCovariance, Positive};
+pub use hierarchical::Hierarchical;
 
 use crate::noise::Noise;
 use tch::Tensor;
@@ -13,6 +21,8 @@ pub trait Family: Send {
     fn n_features(&self) -> i64;
     /// The distribution that features (N, F) stand for.
     fn at(&self, features: &Tensor) -> Box<dyn Posterior>;
+    /// The same family over the same parameter tensors.
+    fn share(&self) -> Box<dyn Family>;
 }
 
 /// Draws with their density.
@@ -42,9 +52,15 @@ pub trait Posterior: Send {
         None
     }
 
+    /// log q(z = k | x), (N, K), of K values, where z is discrete and stands as a one-hot row of length K. Draws of a discrete z do not
+    /// depend on the features in a way that can be differentiated.
+    fn log_probabilities(&self) -> Option<Tensor> {
+        None
+    }
+
     /// The probabilities (N, K) of K values, where z is discrete and stands as a one-hot row of length K.
     fn probabilities(&self) -> Option<Tensor> {
-        None
+        self.log_probabilities().map(|l| l.exp())
     }
 }
 

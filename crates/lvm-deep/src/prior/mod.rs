@@ -1,8 +1,18 @@
 //! p(z).
 
+pub mod categorical;
+pub mod flow;
+pub mod hierarchical;
+pub mod mixture;
 pub mod standard_normal;
+pub mod vamp;
 
+pub use categorical::Categorical;
+pub use flow::FlowPrior;
+pub use hierarchical::Hierarchical;
+pub use mixture::Mixture;
 pub use standard_normal::StandardNormal;
+pub use vamp::VampPrior;
 
 use crate::noise::Noise;
 use crate::posterior::Posterior;
@@ -18,6 +28,11 @@ pub trait Prior: Send {
 
     /// z ~ p(z), (n, L).
     fn sample(&self, n: i64, noise: &mut Noise) -> Tensor;
+
+    /// All values of z, (K, L), where z is discrete.
+    fn support(&self) -> Option<Tensor> {
+        None
+    }
 
     /// KL(q ‖ p) of every row and latent (N, L), where it is known in closed form and is a sum over latents.
     fn kl_by_latent(&self, _q: &dyn Posterior) -> Option<Tensor> {

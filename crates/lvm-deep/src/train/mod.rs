@@ -227,11 +227,11 @@ impl Training {
             let mut total = Sums::default();
             let n = data.rows.n_rows();
             let chunk = (self.batch_size as i64).max(256);
-            let draws = crate::objective::Elbo { draws: self.held_out_draws, ..Default::default() };
+            let judge = self.objective.held_out(self.held_out_draws);
             for start in (0..n).step_by(chunk as usize) {
                 let batch = data.rows.narrow(start, chunk.min(n - start));
                 let mut noise = Noise::new(state.seed, Purpose::Diagnosis, start as u64, batch.x.kind(), batch.x.device());
-                total.add(&Sums::of(&draws.evaluate(&state.vae, &batch, 1.0, &mut noise)?, &batch), 0.0);
+                total.add(&Sums::of(&judge.evaluate(&state.vae, &batch, 1.0, &mut noise)?, &batch), 0.0);
             }
             Ok(total)
         })

@@ -4,6 +4,7 @@ use super::encoder::{Encoder, EncoderConfig};
 use super::gap::Amortized;
 use super::objective::{AmortizedGradient, add_batch_gradient};
 use crate::local::{LearnedModel, LocalModel, Present, check_stopping, elbo};
+use crate::optimizer::{Adam, AdamState};
 use lvm_core::fit::{Algorithm, Fitted, Step, Stopping, Watch, run, unwatched};
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, n_present, total_weight};
@@ -162,34 +163,10 @@ struct State<M> {
     encoder: Encoder,
     /// φ, then θ if it is learned.
     parameters: Vec<f64>,
-    moments: Moments,
+    adam: AdamState,
     rows: Vec<usize>,
     epoch: usize,
     seed: u64,
-}
-
-/// First and second moments of the gradient (Kingma & Ba 2015).
-struct Moments {
-    first: Vec<f64>,
-    second: Vec<f64>,
-    steps: i32,
-}
-
-impl Moments {
-    /// parameters += step · m̂/(√v̂ + 1e-8), unless a gradient is not finite.
-    fn ascend(&mut self, step: f64, gradient: &[f64], parameters: &mut [f64]) {
-        const DECAY: (f64, f64) = (0.9, 0.999);
-        if gradient.iter().any(|g| !g.is_finite()) {
-            return;
-        }
-        self.steps = self.steps.saturating_add(1);
-        let corrections = (1.0 - DECAY.0.powi(self.steps), 1.0 - DECAY.1.powi(self.steps));
-        for (((p, g), m), v) in parameters.iter_mut().zip(gradient).zip(&mut self.first).zip(&mut self.second) {
-            *m = DECAY.0 * *m + (1.0 - DECAY.0) * g;
-            *v = DECAY.1 * *v + (1.0 - DECAY.1) * g * g;
-            *p += step * (*m / corrections.0) / ((*v / corrections.1).sqrt() + 1e-8);
-        }
-    }
 }
 
 impl<M: LocalModel + Clone> Run<'_, M> {
@@ -226,7 +203,12 @@ impl<M: LocalModel + Clone> Run<'_, M> {
             }
         };
         add_batch_gradient(model, &state.encoder, &cells, &weights, self.config.gradient, rng, phi, &mut on_row);
-        state.moments.ascend(step, &gradient, &mut state.parameters);
+        // a step that is not known is left out
+        if gradient.iter().any(|g| !g.is_finite()) {
+            return Ok(());
+        }
+        Adam { step, ..Adam::default() }.direct(&mut state.adam, &mut gradient);
+        state.parameters.iter_mut().zip(&gradient).for_each(|(p, g)| *p += g);
         self.apply(state)
     }
 }
@@ -241,9 +223,9 @@ impl<M: LocalModel + Clone> Algorithm<dyn RowSource + '_> for Run<'_, M> {
         if let Some(access) = &self.theta {
             parameters.extend((access.read)(self.model));
         }
-        let moments = Moments { first: vec![0.0; parameters.len()], second: vec![0.0; parameters.len()], steps: 0 };
+        let adam = Adam { step: self.config.step, ..Adam::default() }.init(parameters.len())?;
         let rows = (0..x.n_rows()).collect();
-        Ok(State { model: self.model.clone(), encoder, parameters, moments, rows, epoch: 0, seed })
+        Ok(State { model: self.model.clone(), encoder, parameters, adam, rows, epoch: 0, seed })
     }
 
     fn step(&self, state: &mut State<M>, x: &(dyn RowSource + '_)) -> Result<Step> {

@@ -258,7 +258,10 @@ impl BayesianPpca {
         }
         let q = self.components.unwrap_or(d.saturating_sub(1));
         if q == 0 || q >= d {
-            return Err(Error::config("components", format!("{q}; at least 1 and at most D − 1 = {} are possible", d.saturating_sub(1))));
+            return Err(Error::config(
+                "components",
+                format!("{q} latent dimensions asked for; at least 1 and at most D − 1 = {} are possible", d.saturating_sub(1)),
+            ));
         }
         Ok(q)
     }

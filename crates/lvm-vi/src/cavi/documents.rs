@@ -127,7 +127,7 @@ impl Documents {
         if !(count >= 0.0 && count.is_finite()) {
             return Err(Error::config(
                 "counts",
-                format!("{count} of word {word} in document {document}; counts are finite and not negative"),
+                format!("document {document} has {count} of word {word} (both from 0); counts must be finite and not negative"),
             ));
         }
         if count == 0.0 {

@@ -46,7 +46,10 @@ impl Minibatches {
             return Err(ErrorKind::Empty.into());
         }
         if batch == 0 || batch > rows {
-            return Err(Error::config("batch", format!("{batch} rows asked for; a batch holds 1 to N = {rows} rows")));
+            return Err(Error::config(
+                "batch",
+                format!("a batch of {batch} rows asked for; it needs at least one and at most {rows}, all there are"),
+            ));
         }
         Ok(Minibatches { rows, batch, seed })
     }
@@ -66,6 +69,12 @@ impl Minibatches {
         let mut rows: Vec<usize> = (start..end).map(|i| self.image(i as u64, half_bits, &keys)).collect();
         rows.sort_unstable();
         rows
+    }
+
+    /// The rows of step t = 0, 1, … of a run that goes through epoch after epoch: batch t mod ⌈N/B⌉ of epoch ⌊t / ⌈N/B⌉⌋.
+    pub fn of_step(&self, step: u64) -> Vec<usize> {
+        let per_epoch = self.per_epoch() as u64;
+        self.rows(step / per_epoch, (step % per_epoch) as usize)
     }
 
     /// The permutation at `i`: the domain is less than four times N, so four encryptions do on average at most.
@@ -208,6 +217,7 @@ mod tests {
         let order = Minibatches::new(1000, 10, 3).unwrap();
         assert_ne!(order.rows(0, 0), order.rows(1, 0));
         assert_eq!(order.rows(7, 3), order.rows(7, 3));
+        assert_eq!(order.of_step(703), order.rows(7, 3));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Variational simulation-based calibration: is the mean of q right on average over data simulated from the model?
 
+use crate::estimator::check_positive;
 use crate::family::Family;
 use lvm_core::random::{Purpose, Stream, stream};
 use lvm_core::special::norm_cdf;
@@ -32,9 +33,7 @@ pub fn vsbc<D, F: Family>(
     mut fit: impl FnMut(&D, u64) -> Result<F>,
     seed: u64,
 ) -> Result<Vsbc> {
-    if simulations == 0 {
-        return Err(Error::config("simulations", "0 asked for, at least 1 is needed"));
-    }
+    check_positive("simulations", simulations)?;
     let mut probabilities = Vec::new();
     let mut d = 0;
     for s in 0..simulations as u64 {
@@ -67,9 +66,7 @@ impl Vsbc {
     /// # Errors
     /// If `reflections` is 0.
     pub fn symmetry_p_values(&self, reflections: usize, seed: u64) -> Result<Vec<f64>> {
-        if reflections == 0 {
-            return Err(Error::config("reflections", "0 asked for, at least 1 is needed"));
-        }
+        check_positive("reflections", reflections)?;
         let columns = self.probabilities.columns();
         Ok(columns
             .into_iter()

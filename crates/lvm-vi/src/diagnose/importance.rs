@@ -1,14 +1,15 @@
 //! Draws from q with their importance weights under the posterior, and what they say of evidence and moments.
 
 use super::psis::{Psis, psis};
-use crate::family::Family;
+use crate::bound::{log_mean_exp, log_mean_weight};
+use crate::estimator::{check_dimension, check_positive};
+use crate::family::{Family, draw_noise};
 use crate::target::LogDensity;
 use lvm_core::bound::Estimate;
 use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
-use lvm_core::{Error, ErrorKind, Result};
+use lvm_core::{ErrorKind, Result};
 use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// Draws z_s ~ q with log w_s = log p(z_s, data) − log q(z_s).
@@ -34,14 +35,9 @@ impl WeightedDraws {
     /// # Errors
     /// If `draws` is 0, the dimensions differ, the target fails for good, or no draw has any density.
     pub fn new<F: Family, T: LogDensity + ?Sized>(q: &F, target: &T, draws: usize, seed: u64) -> Result<Self> {
+        check_positive("draws", draws)?;
+        check_dimension(q, target)?;
         let d = q.dim();
-        if draws == 0 {
-            return Err(Error::config("draws", "0 asked for, at least 1 is needed"));
-        }
-        if d != target.dim() {
-            let (expected, found) = (target.dim(), d);
-            return Err(ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
-        }
         let mut z = Array2::zeros((draws, d));
         let mut log_weights = vec![0.0; draws];
         // invariant: a freshly allocated array is contiguous
@@ -79,26 +75,13 @@ impl WeightedDraws {
     /// log of the mean weight, the importance-sampling estimate of log p(data): right on average for p(data), too low on average for its
     /// logarithm. The standard error is that of the logarithm to first order.
     pub fn log_evidence(&self) -> Estimate {
-        let largest = self.log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = self.log_weights.iter().map(|w| (w - largest).exp()).collect();
-        let mean = Estimate::from_draws(&weights);
-        // d log w̄ = dw̄ / w̄
-        Estimate { mean: largest + mean.mean.ln(), std_err: mean.std_err / mean.mean, draws: mean.draws }
+        log_mean_weight(&self.log_weights)
     }
 
     /// The importance-weighted bound E[log (w₁ + … + w_k)/k] of the draws in groups of `particles` (Burda, Grosse & Salakhutdinov 2016);
     /// draws that fill no group are left over. NaN if there is no group.
     pub fn iwae(&self, particles: usize) -> Estimate {
-        let groups = self.log_weights.chunks_exact(particles.max(1));
-        let bounds: Vec<f64> = groups
-            .map(|group| {
-                let largest = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                if largest == f64::NEG_INFINITY {
-                    return largest;
-                }
-                largest + (group.iter().map(|w| (w - largest).exp()).sum::<f64>() / group.len() as f64).ln()
-            })
-            .collect();
+        let bounds: Vec<f64> = self.log_weights.chunks_exact(particles.max(1)).map(log_mean_exp).collect();
         Estimate::from_draws(&bounds)
     }
 
@@ -136,7 +119,7 @@ fn weigh<F: Family, T: LogDensity + ?Sized>(
     let mut noise = vec![0.0; q.noise_dim()];
     let mut refused = 0;
     for (z, w) in z.chunks_exact_mut(q.dim()).zip(log_weights) {
-        noise.fill_with(|| StandardNormal.sample(rng));
+        draw_noise(rng, &mut noise);
         q.transform(&noise, z);
         *w = match target.log_density(z) {
             Ok(value) if !value.is_nan() => value - q.log_prob(z),

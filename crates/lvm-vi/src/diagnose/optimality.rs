@@ -1,11 +1,11 @@
 //! How far a Gaussian q is from the best member of its family, from the target's gradient alone.
 
-use crate::family::Family;
+use crate::estimator::check_dimension;
+use crate::family::{Family, draw_noise};
 use crate::target::LogDensityGrad;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2};
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// What remains to be done by the optimiser, for each latent, in units of q.
@@ -39,14 +39,11 @@ impl Optimality {
     /// # Errors
     /// If `draws` is below 2, the dimensions differ, the target fails for good, or none of the draws is usable.
     pub fn new<F: Family, T: LogDensityGrad + ?Sized>(q: &F, target: &T, draws: usize, seed: u64) -> Result<Self> {
-        let d = q.dim();
         if draws < 2 {
             return Err(Error::config("draws", format!("{draws} asked for, at least 2 are needed for a standard error")));
         }
-        if d != target.dim() {
-            let (expected, found) = (target.dim(), d);
-            return Err(ErrorKind::Shape { what: "dimension of q, which must be the target's", expected, found }.into());
-        }
+        check_dimension(q, target)?;
+        let d = q.dim();
         let (mean, covariance, s) = (q.mean(), q.covariance(), q.standard_deviations());
         let chunks = (0..draws.div_ceil(CHUNK))
             .into_par_iter()
@@ -103,7 +100,7 @@ fn steps<F: Family, T: LogDensityGrad + ?Sized>(
     let (mut noise, mut z, mut gradient) = (vec![0.0; q.noise_dim()], vec![0.0; d], vec![0.0; d]);
     let mut steps = Vec::with_capacity(draws);
     for _ in 0..draws {
-        noise.fill_with(|| StandardNormal.sample(rng));
+        draw_noise(rng, &mut noise);
         q.transform(&noise, &mut z);
         match target.log_density_grad(&z, &mut gradient) {
             Ok(value) if value.is_finite() && gradient.iter().all(|g| g.is_finite()) => {}

@@ -1,6 +1,7 @@
 //! Independent categorical latents.
 
 use super::{Variational, check_parameters};
+use lvm_core::special::log_sum_exp;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array2, ArrayView2};
 use rand::{Rng, RngExt};
@@ -64,8 +65,7 @@ impl Categorical {
         check_parameters("logits of a categorical", &parameters, parameters.len())?;
         let mut log_probabilities = parameters.clone();
         for row in log_probabilities.chunks_exact_mut(labels) {
-            let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let normaliser = highest + row.iter().map(|l| (l - highest).exp()).sum::<f64>().ln();
+            let normaliser = log_sum_exp(&*row);
             row.iter_mut().for_each(|l| *l -= normaliser);
         }
         Ok(Categorical { labels, parameters, log_probabilities })

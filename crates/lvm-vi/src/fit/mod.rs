@@ -15,7 +15,7 @@ use lvm_core::fit::{self, Algorithm, Fitted, Step, Watch};
 use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::{Error, Result};
-use minibatch::Minibatches;
+use minibatch::Batches;
 use rand::Rng;
 
 /// Stochastic variational inference by gradients: λ ← λ + ρ ∇̂ELBO(λ) until the average of the iterates is known well enough.
@@ -153,7 +153,7 @@ impl<F: Geometry> Vi<F> {
         seed: u64,
         watch: Watch<'_>,
     ) -> Result<Fitted<Optimum<F>>> {
-        self.run(&Minibatches::new(target, batch)?, seed, watch)
+        self.run(&Batches::new(target, batch)?, seed, watch)
     }
 
     /// The state before the first step, to be stored, resumed and finished by hand.

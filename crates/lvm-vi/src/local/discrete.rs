@@ -7,6 +7,7 @@ use lvm_core::gmm::GaussianMixture;
 use lvm_core::model::{LatentDist, LatentModel};
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, total_weight};
+use lvm_core::special::log_sum_exp;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rand::{Rng, RngExt};
@@ -240,11 +241,6 @@ fn elbos(a: &Array2<f64>, log_q: &Array2<f64>) -> Array1<f64> {
     // q log q → 0 as q → 0
     let term = |(a, l): (&f64, &f64)| if *l == f64::NEG_INFINITY { 0.0 } else { l.exp() * (a - l) };
     a.rows().into_iter().zip(log_q.rows()).map(|(a, l)| a.iter().zip(l).map(term).sum()).collect()
-}
-
-fn log_sum_exp(row: ArrayView1<'_, f64>) -> f64 {
-    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if top.is_finite() { top + row.iter().map(|a| (a - top).exp()).sum::<f64>().ln() } else { top }
 }
 
 /// The index at which the running sum of probabilities passes a uniform number; the last above zero if rounding keeps the sum below.

@@ -44,7 +44,7 @@ pub struct AdamState {
 }
 
 impl Adam {
-    pub(super) fn init(&self, n: usize) -> Result<AdamState> {
+    pub(crate) fn init(&self, n: usize) -> Result<AdamState> {
         for (field, value) in [("step", self.step), ("epsilon", self.epsilon)] {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(Error::config(field, format!("{value} given; it must be positive")));
@@ -59,7 +59,7 @@ impl Adam {
     }
 
     /// Replaces the gradient by the step.
-    pub(super) fn direct(&self, state: &mut AdamState, gradient: &mut [f64]) {
+    pub(crate) fn direct(&self, state: &mut AdamState, gradient: &mut [f64]) {
         state.steps = state.steps.saturating_add(1);
         let first_correction = if planted("adam_uncorrected") { 1.0 } else { 1.0 - self.beta1.powi(state.steps) };
         let second_correction = if state.held || planted("adam_uncorrected") { 1.0 } else { 1.0 - self.beta2.powi(state.steps) };

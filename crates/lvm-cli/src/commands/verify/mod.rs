@@ -155,14 +155,10 @@ fn judge(args: &VerifyArgs, stored: &Stored, input: &Input) -> Outcome<VerifyRep
     if subject.probed.is_empty() {
         return Err(Failure::fault(format!("{}: no row has any weight, so there is nothing to check", args.data.data.display())));
     }
-    let (recorded, now) = match stored::n_parameters(&stored.model) {
-        Some(_) => (record.as_ref().map(|r| r.mean_log_likelihood), subject.mean_log_evidence()),
-        None => {
-            let bound = stored.bound_record();
-            subject.status = bound.as_ref().map(|r| r.status);
-            subject.trace = bound.as_ref().map_or_else(Vec::new, |r| r.trace.clone());
-            (bound.map(|r| r.mean_elbo), bayesian::mean_elbo(&stored.model, &subject).map_err(explain)?)
-        }
+    let recorded = record.as_ref().map(|r| r.reached.per_row());
+    let now = match stored::n_parameters(&stored.model) {
+        Some(_) => subject.mean_log_evidence(),
+        None => bayesian::mean_elbo(&stored.model, &subject).map_err(explain)?,
     };
     subject.fitted = same_rows(args, stored, &subject, (recorded, now), &mut checks);
     if subject.fitted {

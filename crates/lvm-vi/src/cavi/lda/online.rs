@@ -102,8 +102,7 @@ impl OnlineLda {
         self.steps.check()?;
         same_vocabulary(documents, state.model.vocabulary())?;
         for _ in 0..count {
-            let (epoch, batch) = (state.steps / order.per_epoch() as u64, state.steps % order.per_epoch() as u64);
-            let rows = order.rows(epoch, batch as usize);
+            let rows = order.of_step(state.steps);
             state.steps += 1;
             let rho = self.steps.at(state.steps);
             step(&mut state.model, documents, &rows, rho);

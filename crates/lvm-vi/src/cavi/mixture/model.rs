@@ -8,6 +8,7 @@ use super::weights::{WeightFactor, WeightPrior};
 use lvm_core::gmm::{ComponentPosterior, Covariances, GaussianMixture, QuadraticScores, ResponsibilitySums, SecondMoments};
 use lvm_core::model::{Evidence, Infer, LatentDist, LatentModel, MapLatent};
 use lvm_core::rows::RowSource;
+use lvm_core::special::log_sum_exp;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2, Axis};
 use rand::{Rng, RngExt};
@@ -241,10 +242,6 @@ impl MapLatent for BayesianMixtureModel {
 impl Evidence for BayesianMixtureModel {
     /// log p(x* | X) of each row, by the predictive density.
     fn log_evidence(&self, x: &dyn RowSource) -> Result<Array1<f64>> {
-        let log_sum = |row: ndarray::ArrayView1<'_, f64>| {
-            let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            top + row.iter().map(|a| (a - top).exp()).sum::<f64>().ln()
-        };
-        Ok(self.log_predictive(x)?.map_axis(Axis(1), log_sum))
+        Ok(self.log_predictive(x)?.map_axis(Axis(1), log_sum_exp))
     }
 }

@@ -105,8 +105,7 @@ impl StochasticBayesianMixture {
         let order = Minibatches::new(data.n_rows(), self.batch, state.seed)?;
         self.steps.check()?;
         for _ in 0..count {
-            let (epoch, batch) = (state.steps / order.per_epoch() as u64, state.steps % order.per_epoch() as u64);
-            let rows = order.rows(epoch, batch as usize);
+            let rows = order.of_step(state.steps);
             let scale = data.n_rows() as f64 / rows.len() as f64;
             let sums = state.model.scores()?.sums(&Selection::new(data, rows)?)?;
             let target = BayesianMixtureModel::update(self.mixture.weights, state.model.prior(), &scaled(sums, scale))?;

@@ -1,9 +1,10 @@
 //! The mixture of multinomials: parameters, exact responsibilities, evidence.
 
-use super::responsibilities::{log_sum_exp, scores};
+use super::responsibilities::scores;
 use crate::cavi::documents::Documents;
 use lvm_core::gmm::ComponentPosterior;
 use lvm_core::model::LatentDist;
+use lvm_core::special::log_sum_exp;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2, ArrayView1};
 use rand::{Rng, RngExt};

@@ -1,12 +1,12 @@
 //! q(π) q(β) of a mixture of multinomials.
 
 use super::mixture::MultinomialMixture;
-use super::responsibilities::{gather, log_sum_exp, scores};
+use super::responsibilities::{gather, scores};
 use crate::cavi::documents::{Documents, same_vocabulary};
 use lvm_core::dist::Dirichlet;
 use lvm_core::gmm::ComponentPosterior;
 use lvm_core::model::LatentDist;
-use lvm_core::special::lgamma_delta;
+use lvm_core::special::{lgamma_delta, log_sum_exp};
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;

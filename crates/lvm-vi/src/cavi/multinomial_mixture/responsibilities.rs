@@ -1,6 +1,7 @@
 //! Scores of documents, responsibilities and their sums.
 
 use crate::cavi::documents::{Documents, same_vocabulary};
+use lvm_core::special::log_sum_exp;
 use lvm_core::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
@@ -16,12 +17,6 @@ pub(super) fn scores(documents: &Documents, log_weights: ArrayView1<'_, f64>, lo
         words.iter().zip(counts).for_each(|(&w, &n)| row.scaled_add(n, &log_words.row(w as usize)));
     });
     Ok(out)
-}
-
-/// log Σ e^a.
-pub(super) fn log_sum_exp(row: ArrayView1<'_, f64>) -> f64 {
-    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if top == f64::NEG_INFINITY { top } else { top + row.iter().map(|a| (a - top).exp()).sum::<f64>().ln() }
 }
 
 /// Sums of an E-step.

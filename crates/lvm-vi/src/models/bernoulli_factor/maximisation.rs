@@ -6,10 +6,10 @@ use super::softplus::expectations;
 use crate::local::{LocalGaussian, LocalModel, quadratic};
 use lvm_core::model::LatentModel;
 use lvm_core::rows::RowSource;
-use lvm_core::special::{sigmoid, softplus};
+use lvm_core::special::{log_sum_exp, sigmoid, softplus};
 use lvm_core::sweep::{Block, Merge, Plan, sweep};
 use lvm_core::{Result, linalg};
-use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use std::f64::consts::TAU;
 
 /// What a regression of each column needs.
@@ -257,7 +257,7 @@ impl Grid {
             gamma += &log_prior;
             for (i, mut row) in gamma.rows_mut().into_iter().enumerate() {
                 let weight = block.weights().map_or(1.0, |w| w[i]);
-                let log_p = normalise(row.view());
+                let log_p = log_sum_exp(row.view());
                 sums.log_likelihood += weight * log_p;
                 sums.weight += weight;
                 row.mapv_inplace(|a| weight * (a - log_p).exp());
@@ -298,10 +298,4 @@ impl Grid {
         }
         sums
     }
-}
-
-/// log Σ_t e^{a_t}.
-fn normalise(row: ArrayView1<'_, f64>) -> f64 {
-    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    top + row.iter().map(|a| (a - top).exp()).sum::<f64>().ln()
 }
