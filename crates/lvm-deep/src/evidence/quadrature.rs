@@ -126,7 +126,7 @@ fn log_joint_at(vae: &Vae, z: &Tensor, batch: &Batch, shared: bool) -> Tensor {
     let outputs = vae.outputs(&z.unsqueeze(1), batch).expand([g, n, -1], false);
     let mut entries = vae.parts.likelihood.log_prob_entries(&outputs, batch);
     if let Some(observed) = &batch.observed {
-        entries *= observed;
+        entries = entries * observed;
     }
     let sum = entries.sum_dim_intlist([-1].as_slice(), false, None) + log_prior;
     match vae.parts.likelihood.log_prob_row(batch) {

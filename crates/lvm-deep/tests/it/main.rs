@@ -3,10 +3,13 @@
 mod architectures;
 mod checks;
 mod evidence;
+mod exact_linear;
 mod flows;
 mod gradients;
 mod latents;
+mod model;
 mod objectives;
 mod resume;
+mod tasks;
 mod training;
 mod vae_exact;
