@@ -446,6 +446,9 @@ impl Architecture {
         if (self.posterior == PosteriorSpec::Categorical) != matches!(self.prior, PriorSpec::Categorical { .. }) {
             return Err(Error::config("prior", "a categorical posterior goes with a categorical prior, and the other way round"));
         }
+        if self.posterior == PosteriorSpec::Categorical && self.likelihood.library() == Library::Latent {
+            return Err(Error::config("library", "is latent, but one of K values can't hold it: take the observed size"));
+        }
         Ok(())
     }
 

@@ -22,7 +22,8 @@ pub fn from_vector(x: &[f64], kind: Kind, device: Device) -> Tensor {
 /// # Errors
 /// If it has not two dimensions.
 pub fn to_matrix(x: &Tensor) -> Result<Array2<f64>> {
-    let (rows, cols) = x.size2().map_err(|_| Error::config("tensor", format!("has shape {:?}, where (rows, columns) is needed", x.size())))?;
+    let (rows, cols) =
+        x.size2().map_err(|_| Error::config("tensor", format!("has shape {:?}, where (rows, columns) is needed", x.size())))?;
     Array2::from_shape_vec((rows as usize, cols as usize), to_values(x)).map_err(|e| Error::config("tensor", e.to_string()))
 }
 

@@ -41,7 +41,8 @@ impl Likelihood for Bernoulli {
         match first_where(&bad, &batch.x) {
             None => Ok(()),
             Some((row, column, value)) => {
-                Err(ErrorKind::OutsideSupport { row, column, value, allowed: "0 or 1: binarise the table, or choose another likelihood" }.into())
+                Err(ErrorKind::OutsideSupport { row, column, value, allowed: "0 or 1: binarise the table, or choose another likelihood" }
+                    .into())
             }
         }
     }

@@ -129,7 +129,9 @@ update!(f64);
 
 impl Rule {
     fn slices<E: Update>(&self, value: &mut Tensor, gradient: &Tensor, m: &mut Tensor, v: &mut Tensor) {
-        if let (Some(theta), Some(g), Some(m), Some(v)) = (slice_mut::<E>(value), slice::<E>(gradient), slice_mut::<E>(m), slice_mut::<E>(v)) {
+        if let (Some(theta), Some(g), Some(m), Some(v)) =
+            (slice_mut::<E>(value), slice::<E>(gradient), slice_mut::<E>(m), slice_mut::<E>(v))
+        {
             let chunks = theta.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
             chunks.for_each(|(((theta, g), m), v)| E::update(self, theta, g, m, v));
         }

@@ -1,7 +1,7 @@
 //! Everything that changes while training.
 
-use super::record::{Epoch, Sums};
 use super::Trained;
+use super::record::{Epoch, Sums};
 use crate::optimizer::Moments;
 use crate::vae::Vae;
 use lvm_core::fit::Status;

@@ -1,8 +1,9 @@
 //! What is reported, and what the batch and its missing entries have to do with it.
 
 use crate::checks::{close, gradient_of, noise, normal_rows, random_vae, sum};
-use lvm_deep::architecture::{Architecture, EncoderSpec, LikelihoodSpec, PosteriorSpec, PriorSpec};
+use lvm_deep::architecture::{Architecture, BlockSpec, EncoderSpec, LikelihoodSpec, PosteriorSpec, PriorSpec};
 use lvm_deep::data::Batch;
+use lvm_deep::likelihood::Library;
 use lvm_deep::objective::{Elbo, Evaluation, GumbelSoftmax, Iwae, IwaeGradient, KlTerm, Objective, ScoreFunction};
 use lvm_deep::posterior::Positive;
 use lvm_deep::tensor::to_values;
@@ -212,6 +213,39 @@ fn summation_gives_evidence_and_posterior() {
     let bound = elbo(Elbo::default(), &vae, &batch, 69).bound;
     close(&bound, &(exact.log_evidence() - gap), 1e-12, "ELBO");
     assert!(diagonal().summation(&batch).is_none());
+}
+
+#[test]
+fn every_likelihood_is_summed_as_row_by_row() {
+    let bits = normal_rows(6, 3, 74).x.gt(0.0).to_kind(Kind::Double);
+    // no row of zeros: its size is the size of the row
+    let _ = bits.select(1, 0).fill_(1.0);
+    let gaussian = LikelihoodSpec::Gaussian(lvm_deep::likelihood::gaussian::Variance::Entries);
+    for likelihood in [
+        gaussian.clone(),
+        LikelihoodSpec::Bernoulli,
+        LikelihoodSpec::Categorical { codes: 3 },
+        LikelihoodSpec::Poisson { library: Library::Observed },
+        LikelihoodSpec::NegativeBinomial { dispersion: Default::default(), library: Library::None },
+        LikelihoodSpec::ZeroInflatedNegativeBinomial { dispersion: Default::default(), library: Library::Observed },
+        LikelihoodSpec::DiscretizedLogistic { levels: 2, scale: Default::default() },
+        LikelihoodSpec::Multinomial,
+        LikelihoodSpec::Mixed(vec![
+            BlockSpec { columns: vec![2, 0], likelihood: LikelihoodSpec::Categorical { codes: 2 } },
+            BlockSpec { columns: vec![1], likelihood: gaussian },
+        ]),
+    ] {
+        let architecture =
+            Architecture { likelihood, ..architecture(3, PosteriorSpec::Categorical, PriorSpec::Categorical { trained: true }) };
+        let vae = random_vae(architecture, 0.5, 7);
+        let mut batch = Batch::new(bits.copy());
+        for holes in [false, true] {
+            batch.observed = holes.then(|| Tensor::from_slice(&[1.0, 0.0, 1.0]).expand([6, 3], false).contiguous());
+            let z = vae.parts.prior.support().unwrap().unsqueeze(1).expand([3, 6, 3], false);
+            let expected = vae.log_likelihood(&z, &batch);
+            close(&vae.summation(&batch).unwrap().log_likelihood, &expected, 1e-13, &format!("{:?}", vae.architecture.likelihood));
+        }
+    }
 }
 
 #[test]
