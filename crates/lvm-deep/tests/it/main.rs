@@ -3,6 +3,7 @@
 mod architectures;
 mod evidence;
 mod exact_linear;
+mod families;
 mod model;
 mod resume;
 mod tasks;
