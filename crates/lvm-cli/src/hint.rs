@@ -10,6 +10,18 @@ use std::path::Path;
 /// What to do where lines are not cut into the fields they hold.
 const CUT: &str = "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it";
 
+/// What to do about a missing cell where the model has no place for one.
+const FILL: &str = "this model has no place for missing cells: remove the row, leave the column out with --without, or fill the cells under another model with \
+     lvm fit ppca --missing and lvm impute";
+
+/// An error about a file, met with a model that needs all cells.
+pub(crate) fn complete(error: lvm_data::Error) -> Failure {
+    match error.kind() {
+        FileError::MissingCell { .. } => Failure::fault(format!("{error}\n  hint: {FILL}")),
+        _ => data(error),
+    }
+}
+
 /// An error about a file.
 pub(crate) fn data(error: lvm_data::Error) -> Failure {
     let hint = match error.kind() {
@@ -75,7 +87,10 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
         ErrorKind::Source(source) => return Failure::fault(source.to_string()),
         ErrorKind::NotANumber { row, column, .. } => (
             format!("{}, column {}: NaN", place(*row), name(*column)),
-            Some("remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned()),
+            Some(match family.takes_missing() {
+                true => "remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned(),
+                false => FILL.to_owned(),
+            }),
         ),
         ErrorKind::Infinite { row, column, .. } => {
             (format!("{}, column {}: the value is infinite; remove or replace it", place(*row), name(*column)), None)

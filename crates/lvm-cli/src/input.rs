@@ -30,13 +30,22 @@ pub(crate) struct Input {
 impl Input {
     /// The table to fit a model to.
     pub(crate) fn open(args: &DataArgs) -> Outcome<Self> {
+        Input::open_explained(args, hint::data)
+    }
+
+    /// The table to fit a model to that needs all cells.
+    pub(crate) fn open_complete(args: &DataArgs) -> Outcome<Self> {
+        Input::open_explained(args, hint::complete)
+    }
+
+    fn open_explained(args: &DataArgs, explain: fn(lvm_data::Error) -> Failure) -> Outcome<Self> {
         let content = Content::of(&args.data)?;
         let names = content.names(args)?;
         let mut options = options(args, &names);
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         }
-        Input::read(content, args, options)
+        Input::read(content, args, options, explain)
     }
 
     /// The table to apply a model to: its columns are matched by name where both have names, by position otherwise.
@@ -53,7 +62,8 @@ impl Input {
             options.columns = Some(wanted.clone());
         }
         let (weights, without) = (options.weights.clone(), options.without.clone());
-        let mut input = Input::read(content, args, options)?;
+        let explain = if stored.family().takes_missing() { hint::data } else { hint::complete };
+        let mut input = Input::read(content, args, options, explain)?;
         if by_name {
             let used = |name: &String| wanted.contains(name) || weights.as_ref() == Some(name) || without.contains(name);
             let extra = names.iter().filter(|name| !name.is_empty() && !used(name));
@@ -76,9 +86,9 @@ impl Input {
         Table::read(path, &ReadOptions::default()).map(|table| table.x).map_err(hint::data)
     }
 
-    fn read(content: Content, args: &DataArgs, options: ReadOptions) -> Outcome<Self> {
+    fn read(content: Content, args: &DataArgs, options: ReadOptions, explain: fn(lvm_data::Error) -> Failure) -> Outcome<Self> {
         let in_memory = if args.stream { 0 } else { STREAM_ABOVE };
-        let source = content.open(&options, in_memory).map_err(hint::data)?;
+        let source = content.open(&options, in_memory).map_err(explain)?;
         let columns = source.columns().to_vec();
         let told = options.without.iter().map(|name| Skipped { name: name.clone(), reason: "--without".to_owned() });
         let found = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) });

@@ -61,6 +61,11 @@ pub(crate) enum Family {
 }
 
 impl Family {
+    /// Whether a missing cell can be integrated out.
+    pub(crate) fn takes_missing(self) -> bool {
+        matches!(self, Family::Gmm | Family::Ppca | Family::Fa)
+    }
+
     /// As it is typed and as files name it.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::likelihood::{self, Block, Dispersion, Library, Likelihood, Scale, gaussian::Variance};
+use crate::likelihood::{self, Block, Dispersion, Library, Likelihood, Scale, Unit, gaussian::Variance};
 use crate::nets::{
     self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, LowerDecoder, Mlp, Net, NetDecoder, NetEncoder,
     RecurrentSpec,
@@ -190,6 +190,14 @@ pub enum PriorSpec {
 pub enum LikelihoodSpec {
     /// Normal.
     Gaussian(Variance),
+    /// Normal in units of the columns' standard deviations, or of one for the table: for data whose columns are not of order one.
+    StandardisedGaussian {
+        /// Where the variance comes from, in those units.
+        variance: Variance,
+        /// What columns are divided by.
+        #[serde(default)]
+        unit: Unit,
+    },
     /// Zeros and ones.
     Bernoulli,
     /// Codes 0 … codes − 1 in every column.
@@ -252,6 +260,10 @@ impl LikelihoodSpec {
     pub fn build(&self, scope: &mut Scope<'_>, columns: i64) -> Result<Box<dyn Likelihood>> {
         Ok(match self {
             LikelihoodSpec::Gaussian(variance) => Box::new(likelihood::Gaussian::new(scope, columns, *variance)?),
+            LikelihoodSpec::StandardisedGaussian { variance, unit } => {
+                let inner = Box::new(likelihood::Gaussian::new(scope, columns, *variance)?);
+                Box::new(likelihood::Standardised::new(scope, columns, inner, *unit)?)
+            }
             LikelihoodSpec::Bernoulli => Box::new(likelihood::Bernoulli { columns }),
             LikelihoodSpec::Categorical { codes } if *codes < 2 => {
                 return Err(Error::config("codes", format!("is {codes}; a column of codes needs at least 2")));

@@ -72,8 +72,10 @@ impl Vae {
         let x = &data.rows.x;
         let vae = Self::untrained(architecture, Some(data), x.kind(), x.device(), seed)?;
         vae.check(&data.rows)?;
+        let (mean, sd) = column_standard(&data.rows);
+        vae.parts.likelihood.standardise(&mean, &sd);
         if let Some(bias) = vae.parts.decoder.output_bias()
-            && let Some(start) = vae.parts.likelihood.start(&column_means(&data.rows))
+            && let Some(start) = vae.parts.likelihood.start(&mean)
             && bias.size() == start.size()
         {
             tch::no_grad(|| bias.shallow_clone().copy_(&start));

@@ -51,6 +51,10 @@ impl Likelihood for Categorical {
         (self.probabilities(outputs) * codes).sum_dim_intlist([-1].as_slice(), false, None)
     }
 
+    fn mode(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {
+        self.log_probabilities(outputs).argmax(-1, false).to_kind(outputs.kind())
+    }
+
     fn sample(&self, outputs: &Tensor, _batch: &Batch, noise: &mut Noise) -> Tensor {
         // the number of codes whose cumulative probability is not above u
         let cumulative = self.probabilities(outputs).cumsum(-1, Kind::Double);
