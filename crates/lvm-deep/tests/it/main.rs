@@ -4,6 +4,7 @@ mod architectures;
 mod checks;
 mod evidence;
 mod exact_linear;
+mod families;
 mod flows;
 mod gradients;
 mod latents;
