@@ -9,6 +9,7 @@ use crate::noise::Noise;
 use crate::parameters::Parameters;
 use crate::posterior::{Family, Posterior};
 use crate::prior::Prior;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use tch::{Device, Kind, Tensor};
 
@@ -150,7 +151,10 @@ impl Vae {
         if let Some(observed) = &batch.observed {
             entries = entries * observed;
         }
-        let sum = entries.sum_dim_intlist([-1].as_slice(), false, None);
+        let sum = match planted("vae_mean_over_columns") {
+            true => entries.mean_dim([-1].as_slice(), false, None),
+            false => entries.sum_dim_intlist([-1].as_slice(), false, None),
+        };
         match self.parts.likelihood.log_prob_row(batch) {
             Some(row) => sum + row,
             None => sum,

@@ -11,6 +11,7 @@ use crate::posterior::Spread;
 use crate::tensor::to_values;
 use crate::vae::Vae;
 use lvm_core::bound::{Bound, Estimate};
+use lvm_core::mutant::planted;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -135,6 +136,7 @@ impl Annealed {
         let t_max = self.temperatures as f64;
         let linear = (0..=self.temperatures).map(|t| t as f64 / t_max);
         match self.path {
+            _ if planted("vae_temperatures_reversed") => linear.map(|u| 1.0 - u).collect(),
             Path::Posterior => linear.collect(),
             Path::Prior => {
                 // σ(4 (2t/T − 1)), moved and stretched to [0, 1]

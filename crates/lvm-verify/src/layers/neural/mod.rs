@@ -17,7 +17,12 @@ mod checks;
 pub const LINEAR: [(&str, usize); 3] = [("iris", 2), ("wine", 5), ("digits", 10)];
 
 /// The checks of a `vae_exact` case.
-pub const CASE_CHECKS: &[(Layer, &str, CaseCheck)] = &[(Layer::V, "V1", checks::forward), (Layer::V, "V2", checks::gradient)];
+pub const CASE_CHECKS: &[(Layer, &str, CaseCheck)] = &[
+    (Layer::V, "V1", checks::forward),
+    (Layer::V, "V2", checks::gradient),
+    (Layer::V, "V3", checks::estimators),
+    (Layer::V, "V4", checks::gaps),
+];
 
 /// The groups that need no case.
 pub fn all(suite: &mut Suite<'_>) {

@@ -86,22 +86,43 @@ pub(in super::super) fn linear(g: &mut Group<'_>, table: &'static str, latents: 
     let moments = q.gaussian().ok_or("q is not Gaussian".to_owned())?;
     let lvm_deep::posterior::Spread::Diagonal(v) = &moments.spread else { return Err("q is not diagonal".to_owned().into()) };
     let elbo = closed_form(&x, &to_matrix(&moments.mean)?, &to_matrix(v)?, &w, &mu, sigma2);
-    let gap = Tolerance::absolute(1e-3, "what is left of the noise of the gradient when the learning rate has fallen to nothing: 1e-3 nats a row (Lucas et al. 2019)");
+    let gap = Tolerance::absolute(
+        1e-3,
+        "what is left of the noise of the gradient when the learning rate has fallen to nothing: 1e-3 nats a row (Lucas et al. 2019)",
+    );
     g.scalar("ELBO a row, against the evidence of PPCA", Source::E, elbo, target, &gap);
     let above = (elbo - target).max(0.0);
-    g.bounded("ELBO never exceeds the maximal evidence", Source::E, above, &Tolerance::absolute(1e-9 * target.abs(), "rounding of the evidence"));
+    g.bounded(
+        "ELBO never exceeds the maximal evidence",
+        Source::E,
+        above,
+        &Tolerance::absolute(1e-9 * target.abs(), "rounding of the evidence"),
+    );
     parameters(g, &ppca, &x, (&w, mu, sigma2), &to_matrix(&moments.mean)?, &to_matrix(v)?)
 }
 
 /// Columns are principal directions, σ² is the mean of the discarded eigenvalues, q is the posterior.
-fn parameters(g: &mut Group<'_>, ppca: &Ppca, x: &Array2<f64>, (w, mu, sigma2): (&Array2<f64>, Array1<f64>, f64), mean: &Array2<f64>, log_variance: &Array2<f64>) -> Outcome {
+fn parameters(
+    g: &mut Group<'_>,
+    ppca: &Ppca,
+    x: &Array2<f64>,
+    (w, mu, sigma2): (&Array2<f64>, Array1<f64>, f64),
+    mean: &Array2<f64>,
+    log_variance: &Array2<f64>,
+) -> Outcome {
     let axes = ppca.loadings();
     let length = |c: &ArrayView1<'_, f64>| c.dot(c).sqrt();
     // The likelihood is flat of second order at its maximum: 1e-3 nats a row leave √1e-3 of relative error in a parameter, over its curvature.
     let root = Tolerance::absolute(3e-2, "the root of 1e-3 nats a row: the evidence is flat of second order at its maximum");
     for (l, axis) in axes.columns().into_iter().enumerate() {
         let cosine = w.columns().into_iter().map(|c| (c.dot(&axis) / (length(&c) * length(&axis))).abs()).fold(0.0, f64::max);
-        g.holds(format!("a decoder column along principal direction {l}"), format!("|cos| = {cosine:.6}"), "|cos| > 0.999", cosine > 0.999, "Lucas et al. 2019, §4");
+        g.holds(
+            format!("a decoder column along principal direction {l}"),
+            format!("|cos| = {cosine:.6}"),
+            "|cos| > 0.999",
+            cosine > 0.999,
+            "Lucas et al. 2019, §4",
+        );
     }
     g.scalar("sigma^2", Source::E, sigma2 / ppca.noise_variance(), 1.0, &root);
     let (ours, truth) = (w.dot(&w.t()), axes.dot(&axes.t()));
@@ -112,8 +133,22 @@ fn parameters(g: &mut Group<'_>, ppca: &Ppca, x: &Array2<f64>, (w, mu, sigma2): 
     let (exact_mean, covariance) = (posterior.mean(), posterior.covariance(0));
     let sd = covariance.diag().mapv(f64::sqrt);
     let worst = ndarray::Zip::from(mean).and(exact_mean).fold(0.0, |m: f64, a, b| m.max((a - b).abs()));
-    g.bounded("mean of q less the posterior mean, in posterior sds", Source::E, worst / sd.iter().fold(f64::INFINITY, |m: f64, v| m.min(*v)), &Tolerance::absolute(0.1, "0.1 posterior standard deviations: what a pass of the verdict means"));
-    let ratio = log_variance.rows().into_iter().flat_map(|r| r.iter().zip(&sd).map(|(v, s)| ((0.5 * v).exp() / s - 1.0).abs()).collect::<Vec<_>>()).fold(0.0, f64::max);
-    g.bounded("sd of q over the posterior sd, less 1", Source::E, ratio, &Tolerance::absolute(0.15, "15 percent: what a pass of the verdict means"));
+    g.bounded(
+        "mean of q less the posterior mean, in posterior sds",
+        Source::E,
+        worst / sd.iter().fold(f64::INFINITY, |m: f64, v| m.min(*v)),
+        &Tolerance::absolute(0.1, "0.1 posterior standard deviations: what a pass of the verdict means"),
+    );
+    let ratio = log_variance
+        .rows()
+        .into_iter()
+        .flat_map(|r| r.iter().zip(&sd).map(|(v, s)| ((0.5 * v).exp() / s - 1.0).abs()).collect::<Vec<_>>())
+        .fold(0.0, f64::max);
+    g.bounded(
+        "sd of q over the posterior sd, less 1",
+        Source::E,
+        ratio,
+        &Tolerance::absolute(0.15, "15 percent: what a pass of the verdict means"),
+    );
     Ok(())
 }
