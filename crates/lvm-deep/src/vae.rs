@@ -149,7 +149,7 @@ impl Vae {
     pub(crate) fn log_likelihood_of(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
         let mut entries = self.parts.likelihood.log_prob_entries(outputs, batch);
         if let Some(observed) = &batch.observed {
-            entries = entries * observed;
+            entries = &entries * observed;
         }
         let sum = match planted("vae_mean_over_columns") {
             true => entries.mean_dim([-1].as_slice(), false, None),
@@ -179,7 +179,8 @@ impl Vae {
 pub(crate) fn column_means(batch: &Batch) -> Tensor {
     let mut weight = batch.observed.as_ref().map_or_else(|| batch.x.ones_like(), Tensor::shallow_clone);
     if let Some(w) = &batch.weights {
-        weight = weight * w.unsqueeze(1);
+        // out of place: `*=` would write into the mask
+        weight = &weight * w.unsqueeze(1);
     }
     (&batch.x * &weight).sum_dim_intlist([0].as_slice(), false, None) / weight.sum_dim_intlist([0].as_slice(), false, None).clamp_min(1e-30)
 }

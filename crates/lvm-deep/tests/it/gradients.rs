@@ -168,7 +168,7 @@ fn the_importance_weighted_score_function_has_the_gradient_of_the_expected_bound
     for i in 0..3 {
         for j in 0..3 {
             let bound = Tensor::stack(&[log_w.get(i), log_w.get(j)], 0).logsumexp([0].as_slice(), false) - 2.0_f64.ln();
-            expected = expected + (log_q.get(i) + log_q.get(j)).exp() * bound;
+            expected += (log_q.get(i) + log_q.get(j)).exp() * bound;
         }
     }
     let expected = gradient_of(&vae, &expected);
