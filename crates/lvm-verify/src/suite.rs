@@ -46,10 +46,10 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 5.
+    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2.
     pub fn seeds(self) -> usize {
         match self {
-            Budget::Quick => 5,
+            Budget::Quick => 2,
             Budget::Full | Budget::Nightly => 20,
         }
     }

@@ -98,6 +98,6 @@ mod tests {
         let all = [of("p", "pathwise", 4.0, Some(4.0)), of("p", "landing", 1e-30, Some(0.0)), of("q*", "pathwise", 123_456.0, None)];
         let text = table(&all);
         assert!(text.contains("4.00±0.04") && text.contains("1.23e5±1e3") && text.lines().count() == 5, "{text}");
-        assert!(html(&all).contains("4.0000") && table(&[]).is_empty() && html(&[]).is_empty());
+        assert!(html(&all).contains("<span class=\"mute\">4</span>") && table(&[]).is_empty() && html(&[]).is_empty());
     }
 }
