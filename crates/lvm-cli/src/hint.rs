@@ -118,7 +118,13 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
         ),
         #[cfg(feature = "deep")]
         ErrorKind::OutsideSupport { row, column, value, allowed } => (
-            format!("{}, column {}: {value}, where this likelihood allows {allowed}", place(*row), name(*column)),
+            // numbers of 32 bits in their fewest digits
+            match *value as f32 {
+                short if f64::from(short) == *value => {
+                    format!("{}, column {}: {short}, where this likelihood allows {allowed}", place(*row), name(*column))
+                }
+                _ => format!("{}, column {}: {value}, where this likelihood allows {allowed}", place(*row), name(*column)),
+            },
             Some(support(*value).to_owned()),
         ),
         #[cfg(feature = "deep")]
@@ -165,7 +171,9 @@ fn without(columns: &[String], left_out: &[usize]) -> String {
 fn support(value: f64) -> &'static str {
     match value {
         v if v < 0.0 => "negative numbers are for --likelihood gaussian",
-        v if v > 1.0 && v.fract() == 0.0 => "grey levels of bytes: --scale 255 with --likelihood discretized-logistic; counts: --likelihood poisson, negative-binomial or zinb",
+        v if v > 1.0 && v.fract() == 0.0 => {
+            "grey levels of bytes: --scale 255 with --likelihood discretized-logistic; counts: --likelihood poisson, negative-binomial or zinb"
+        }
         _ => "--likelihood says which density; gaussian takes any number",
     }
 }

@@ -65,7 +65,9 @@ impl Input {
         let (weights, without, labels) = (options.weights.clone(), options.without.clone(), options.labels.clone());
         let mut input = Input::read(content, args, options)?;
         if by_name {
-            let used = |name: &String| wanted.contains(name) || weights.as_ref() == Some(name) || labels.as_ref() == Some(name) || without.contains(name);
+            let used = |name: &String| {
+                wanted.contains(name) || weights.as_ref() == Some(name) || labels.as_ref() == Some(name) || without.contains(name)
+            };
             let extra = names.iter().filter(|name| !name.is_empty() && !used(name));
             input.skipped.extend(extra.map(|name| Skipped { name: name.clone(), reason: "not in the model".to_owned() }));
         }

@@ -94,7 +94,8 @@ fn scale(args: &CompareArgs) -> Outcome<Option<f64>> {
         let neural = super::neural::Neural::load(path, &args.estimate.device)?;
         match (scale, neural.scale()) {
             (Some(known), Some(own)) if known != own => {
-                let message = format!("{}: was fitted to numbers divided by {own}, not {known}; such densities can't be compared", neural.path);
+                let message =
+                    format!("{}: was fitted to numbers divided by {own}, not {known}; such densities can't be compared", neural.path);
                 return Err(Failure::fault(message));
             }
             (None, Some(own)) => scale = Some(own),
@@ -121,7 +122,8 @@ fn measure(args: &CompareArgs, path: &Path, data: &DataArgs) -> Outcome<(Input, 
     let input = Input::for_model(data, &stored)?;
     let rows = stored.log_evidence(&input.rows()).map_err(|error| input.explain(stored.family(), error))?;
     let (measure, lower_bound, discrete) = meaning(&stored);
-    let measured = Measured { path: stored.path.clone(), model: stored.family().name(), measure: measure.to_owned(), lower_bound, discrete, rows };
+    let measured =
+        Measured { path: stored.path.clone(), model: stored.family().name(), measure: measure.to_owned(), lower_bound, discrete, rows };
     Ok((input, stored.columns(), vec![measured]))
 }
 
@@ -183,7 +185,9 @@ fn table(table: TableReport, measured: &[Measured], weights: &Array1<f64>) -> Co
     };
     let mut warnings = Vec::new();
     if measured.iter().any(|m| m.discrete) && measured.iter().any(|m| !m.discrete) {
-        warnings.push("some of these are probabilities of counts or codes and some are densities of numbers; the two can't be compared".to_owned());
+        warnings.push(
+            "some of these are probabilities of counts or codes and some are densities of numbers; the two can't be compared".to_owned(),
+        );
     }
     CompareReport { table, best, rows: measured.iter().map(row).collect(), warnings }
 }
@@ -202,9 +206,9 @@ fn mean(rows: &Array1<f64>, weights: &Array1<f64>) -> (f64, f64) {
 fn text(report: &CompareReport) -> String {
     let mut text = human::facts(&[("data", human::table_line(&report.table))]);
     text += "\n";
-    let header = ["", "model", "family", "nats per row of", "mean", "± over rows", "to the best", "± over pairs"].map(str::to_owned);
+    let header = ["", "model", "family", "nats per row of", "mean", "±", "to the best", "±"].map(str::to_owned);
     let row = |(i, c): (usize, &Compared)| {
-        let bound = if c.lower_bound { " (bound: log p(x) is higher)" } else { "" };
+        let bound = if c.lower_bound { " (bound)" } else { "" };
         let (difference, spread) = match i == report.best {
             true => ("-".to_owned(), "-".to_owned()),
             false => (number(c.difference), number(c.difference_std_err)),
@@ -221,6 +225,11 @@ fn text(report: &CompareReport) -> String {
         ]
     };
     text += &grid(&header, &report.rows.iter().enumerate().map(row).collect::<Vec<_>>());
+    text += "(±: the standard error, of the mean over rows and of the mean difference over pairs";
+    if report.rows.iter().any(|c| c.lower_bound) {
+        text += "; of a bound, log p(x) is higher on average";
+    }
+    text += ")\n";
     for warning in &report.warnings {
         text += &format!("\n{warning}\n");
     }

@@ -102,14 +102,16 @@ pub(crate) fn fit(report: &VaeReport, scale: Option<f64>) -> String {
         n => format!("{} held out", count(n, "row")),
     };
     let which = if report.iterations < report.epochs.len() { format!(", the best is {}", report.iterations) } else { String::new() };
+    let epochs = count(report.epochs.len(), "epoch");
     let ended = match report.status {
-        Status::MaxIterations => "all epochs done".to_owned(),
-        status => status_name(status).to_owned(),
+        Status::MaxIterations => format!("all {epochs} done"),
+        Status::Converged => format!("stopped after {epochs}, as the held-out bound no longer rose"),
+        status => format!("{} after {epochs}", status_name(status)),
     };
     let active: Vec<String> = report.active_latents.iter().map(|l| format!("z{l}")).collect();
     let mut lines = vec![
         ("data", table_line(table) + &scale.map_or(String::new(), |s| format!(", divided by {s}"))),
-        ("status", format!("{ended} after {} (seed {}){which}", count(report.epochs.len(), "epoch"), report.seed)),
+        ("status", format!("{ended} (seed {}){which}", report.seed)),
         ("bound", format!("{} nats per row of the {judged}; at most log p(x)", number(report.bound))),
         ("parameters", format!("{} of p(x, z), {} of the encoder", report.n_parameters, report.n_encoder_parameters)),
         ("active", format!("{} of {}{}", active.len(), count(*latents, "latent"), listed(&active))),
@@ -125,9 +127,9 @@ pub(crate) fn fit(report: &VaeReport, scale: Option<f64>) -> String {
     text += &left_out(&table.skipped_columns);
     let data = if table.data == "standard input" { "DATA" } else { &table.data };
     text + &match &report.output {
-        Some(model) => format!(
-            "\nwritten to {model}; next:\n  lvm posterior {model} {data}\n  lvm score {model} {data}\n  lvm sample {model} -n 10\n"
-        ),
+        Some(model) => {
+            format!("\nwritten to {model}; next:\n  lvm posterior {model} {data}\n  lvm score {model} {data}\n  lvm sample {model} -n 10\n")
+        }
         None => "\nnot saved: -o MODEL writes the model to a file\n".to_owned(),
     }
 }

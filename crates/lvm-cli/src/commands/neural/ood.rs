@@ -1,7 +1,7 @@
 //! `lvm ood`: rows that are unlike those the model was trained on.
 
-use super::evidence::{check, log_evidence};
 use super::Neural;
+use super::evidence::{check, log_evidence};
 use crate::args::{DataArgs, Estimator, OodArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
@@ -51,7 +51,13 @@ pub(crate) fn ood(args: &OodArgs) -> Outcome {
     let neural = Neural::load(&args.model, &args.estimate.device)?;
     let input = neural.labelled(&args.data, args.labels.as_deref())?;
     let strange = args.labels.as_ref().map(|name| labels(&input, name)).transpose()?;
-    let usual = neural.input(&DataArgs { data: args.against.clone(), columns: Vec::new(), without: Vec::new(), weights: None, ..args.data.clone() })?;
+    let usual = neural.input(&DataArgs {
+        data: args.against.clone(),
+        columns: Vec::new(),
+        without: Vec::new(),
+        weights: None,
+        ..args.data.clone()
+    })?;
     let of_data = log_evidence(&neural, &input, &args.estimate, estimator)?;
     let of_usual = log_evidence(&neural, &usual, &args.estimate, estimator)?;
     let mut scores = vec![
@@ -101,14 +107,15 @@ pub(crate) fn ood(args: &OodArgs) -> Outcome {
 fn regret(neural: &Neural, data: &Dataset, args: &OodArgs) -> lvm_core::Result<Array1<f64>> {
     let discrete = neural.vae.architecture.posterior == lvm_deep::architecture::PosteriorSpec::Categorical;
     let expectation = if discrete { Expectation::Summation } else { Expectation::Draws(args.regret_draws as i64) };
-    let ascent = Ascent { gradient_tolerance: 1e-3, max_iterations: 100, ..Ascent::default() };
+    let ascent = Ascent { gradient_tolerance: 1e-3, max_iterations: 50, ..Ascent::default() };
     ood::likelihood_regret(&neural.vae, &data.rows, expectation, &ascent, args.estimate.seed.unwrap_or(0))
 }
 
 /// Which rows are strange.
 fn labels(input: &Input, name: &str) -> Outcome<Vec<bool>> {
     let fault = |message: String| Failure::fault(format!("{}: {message}", input.path()));
-    let labels = input.labels().ok_or_else(|| fault(format!("column {name} can't be read as labels from this kind of file; use .csv or .tsv")))?;
+    let labels =
+        input.labels().ok_or_else(|| fault(format!("column {name} can't be read as labels from this kind of file; use .csv or .tsv")))?;
     let strange: Outcome<Vec<bool>> = labels
         .iter()
         .enumerate()

@@ -102,7 +102,10 @@ impl Settings {
         // TOML has no whole numbers above 2⁶³
         settings.run.seed = args.training.seed.unwrap_or(settings.run.seed);
         if !(0.0..1.0).contains(&settings.run.held_out) {
-            return Err(Failure::fault(format!("{source}: run.held_out is {}; a share from 0 to below 1 is needed", settings.run.held_out)));
+            return Err(Failure::fault(format!(
+                "{source}: run.held_out is {}; a share from 0 to below 1 is needed",
+                settings.run.held_out
+            )));
         }
         let given = |section: &str, key: &str| table.get(section).and_then(|t| t.get(key)).is_some();
         Ok(settings.completed(n, given("training", "batch_size"), given("model", "prior")))
@@ -380,11 +383,12 @@ pub(super) fn print(settings: &Settings) -> String {
             (None, Some((key, _))) => format!("{section}.{key}"),
             (None, None) => String::new(),
         };
-        if let Some((_, meaning)) = MEANINGS.iter().find(|(name, _)| *name == path || path.strip_prefix(*name) == Some(".elbo")) {
-            text += &format!("\n# {meaning}");
-            text += if line.starts_with('[') { "\n" } else { "" };
+        if let Some((_, meaning)) =
+            MEANINGS.iter().find(|(name, _)| *name == path || matches!(path.strip_prefix(*name), Some(".elbo" | ".iwae")))
+        {
+            text += if text.ends_with("\n\n") { "" } else { "\n" };
+            text += &format!("# {meaning}\n");
         }
-        text += if text.ends_with('\n') { "" } else { "\n" };
         text += line;
         text.push('\n');
     }

@@ -104,3 +104,44 @@ fn last_layer(architecture: &Architecture) -> Outcome<usize> {
 fn lost(name: &str) -> Failure {
     Failure::fault(format!("the model has no parameter {name}, which the way back from standard units needs; say --standardise no"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lvm_deep::Kind;
+    use lvm_deep::data::Dataset;
+    use lvm_deep::train::Training;
+    use ndarray::Array2;
+
+    #[test]
+    fn a_model_put_back_is_the_same_model() {
+        let x = Array2::from_shape_fn((40, 3), |(i, j)| 700.0 * j as f64 + 50.0 * (1.0 + j as f64) * ((i * (j + 1)) as f64 * 0.37).sin());
+        for variance in [Variance::Columns, Variance::Entries] {
+            let raw = Dataset::new(&x, Kind::Double, tch::Device::Cpu).unwrap();
+            let mut data = Dataset::new(&x, Kind::Double, tch::Device::Cpu).unwrap();
+            let units = Units::of(&data.rows);
+            units.apply(&mut data.rows);
+            let architecture = Architecture {
+                input: Input::Standardised,
+                likelihood: LikelihoodSpec::Gaussian(variance),
+                ..Architecture::mlp(3, 2, &[8])
+            };
+            let vae = Vae::new(architecture, &data, 1).unwrap();
+            let mut vae = Training { epochs: 3, batch_size: 10, ..Training::default() }.fit(vae, &data, None, 1).unwrap().vae;
+            let z = Tensor::from_slice(&(0..80).map(|i| (f64::from(i) * 0.71).sin()).collect::<Vec<_>>()).view([1, 40, 2]);
+            let of = |vae: &Vae, batch: &Batch| {
+                let _no_grad = tch::no_grad_guard();
+                let joint = vae.log_joint(&z, batch);
+                (to_values(&(joint.log_likelihood + joint.log_prior)), to_values(&vae.posterior(batch).mode()))
+            };
+            let (before, modes) = of(&vae, &data.rows);
+            units.undo(&mut vae).unwrap();
+            let (after, modes_after) = of(&vae, &raw.rows);
+            for (b, a) in before.iter().zip(&after) {
+                // sums of 5 terms near 10 in f64, through numbers near 1000: 1e-9 relative is generous
+                assert!((b - units.log_jacobian() - a).abs() < 1e-9 * (1.0 + a.abs()), "{variance:?}: {b} {a}");
+            }
+            assert!(modes.iter().zip(&modes_after).all(|(b, a)| (b - a).abs() < 1e-9), "{variance:?}");
+        }
+    }
+}

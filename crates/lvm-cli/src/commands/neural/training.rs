@@ -146,7 +146,10 @@ impl Run<'_> {
         let bytes = checkpoint::encode_training(state, &self.training, self.input.n_rows(), &self.header)?;
         lvm_data::output::replace(path, |out| out.write_all(&bytes)).map_err(|error| {
             let failure = hint::data(error);
-            Failure::fault(format!("{}\n  hint: training has stopped; what was written after the epoch before is as it was", words(&failure)))
+            Failure::fault(format!(
+                "{}\n  hint: training has stopped; what was written after the epoch before is as it was",
+                words(&failure)
+            ))
         })
     }
 
