@@ -40,8 +40,11 @@ impl Judgement {
     }
 }
 
+/// A name, and who belongs to it.
+type Group = (&'static str, fn(&Judgement) -> bool);
+
 /// What is counted together.
-const GROUPS: [(&str, fn(&Judgement) -> bool); 3] = [
+const GROUPS: [Group; 3] = [
     ("mean-field optima", |j| j.optimum && j.q.starts_with("mean field")),
     ("full-rank optima", |j| j.optimum && !j.q.starts_with("mean field")),
     ("optima spoilt on purpose", |j| !j.optimum),
