@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::raw::{Number, slice, slice_mut, visible};
-use pulp::Arch;
-use rayon::prelude::*;
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
 /// m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², θ ← θ + η m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
@@ -51,7 +51,7 @@ impl Moments {
 const CHUNK: usize = 1 << 14;
 
 /// Numbers from which several threads are worth being woken.
-const MANY: usize = 1 << 16;
+const MANY: usize = 1 << 18;
 
 impl Adam {
     pub(crate) fn check(&self) -> Result<()> {
@@ -81,18 +81,17 @@ impl Adam {
             scale,
         };
         let mut values: Vec<Tensor> = parameters.trained().map(|p| p.value.shallow_clone()).collect();
-        let (mut single, mut double) = (Vec::new(), Vec::new());
+        let (mut single, mut double): (Vec<Piece<'_, f32>>, Vec<Piece<'_, f64>>) = (Vec::new(), Vec::new());
         let places = values.iter_mut().zip(gradients).zip(moments.first.iter_mut().zip(&mut moments.second));
         for ((value, gradient), (m, v)) in places.filter(|((_, gradient), _)| gradient.defined()) {
             match value.kind() {
-                Kind::Float if visible::<f32>(value) && visible::<f32>(gradient) => pieces(value, gradient, m, v, &mut single),
-                Kind::Double if visible::<f64>(value) && visible::<f64>(gradient) => pieces(value, gradient, m, v, &mut double),
+                Kind::Float if visible::<f32>(value) && visible::<f32>(gradient) => pieces::<f32>(value, gradient, m, v, &mut single),
+                Kind::Double if visible::<f64>(value) && visible::<f64>(gradient) => pieces::<f64>(value, gradient, m, v, &mut double),
                 _ => tch::no_grad(|| rule.tensors(value, gradient, m, v)),
             }
         }
-        let arch = Arch::new();
-        over(single, |piece| arch.dispatch(|| f32::update(&rule, piece)));
-        over(double, |piece| arch.dispatch(|| f64::update(&rule, piece)));
+        over(&rule, single);
+        over(&rule, double);
     }
 }
 
@@ -112,12 +111,40 @@ fn pieces<'a, E: Number>(theta: &'a mut Tensor, gradient: &'a Tensor, m: &'a mut
     }
 }
 
-/// Does something with every piece, all in one go: waking threads for each parameter would cost more than the work.
-fn over<E: Number>(pieces: Vec<Piece<'_, E>>, work: impl Fn(Piece<'_, E>) + Sync + Send) {
-    if pieces.iter().map(|p| p.gradient.len()).sum::<usize>() < MANY {
-        pieces.into_iter().for_each(work);
-    } else {
-        pieces.into_par_iter().for_each(work);
+/// Steps with every piece, all in one go: waking threads for each parameter would cost more than the work. The calling thread works too.
+fn over<E: Update>(rule: &Rule, pieces: Vec<Piece<'_, E>>) {
+    let arch = Arch::new();
+    let threads = if pieces.iter().map(|p| p.gradient.len()).sum::<usize>() < MANY { 1 } else { rayon::current_num_threads() };
+    if threads == 1 {
+        return pieces.into_iter().for_each(|piece| arch.dispatch(Stepping { rule, piece }));
+    }
+    let queue = Mutex::new(pieces.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(piece) = next() {
+            arch.dispatch(Stepping { rule, piece });
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
+}
+
+/// One piece's step, in the code that is compiled for the processor at hand.
+struct Stepping<'a, E> {
+    rule: &'a Rule,
+    piece: Piece<'a, E>,
+}
+
+impl<E: Update> WithSimd for Stepping<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        E::update(self.rule, self.piece);
     }
 }
 
@@ -140,7 +167,6 @@ trait Update: Number {
 macro_rules! update {
     ($number:ty) => {
         impl Update for $number {
-            // into the code that is compiled for the processor at hand
             #[inline(always)]
             fn update(rule: &Rule, piece: Piece<'_, Self>) {
                 let (b1, b2, rate) = (rule.beta1 as $number, rule.beta2 as $number, rule.rate as $number);
@@ -188,26 +214,28 @@ pub(crate) fn square_norm(gradients: &[Tensor]) -> f64 {
 /// Sums that go on side by side, for a processor that adds many numbers at once; always so many, so that the result is the same on all.
 const LANES: usize = 16;
 
-/// Σ g², in f64.
+/// Σ g², in f64 and on one thread: reading is all that takes time.
 fn squares<E: Number + Into<f64>>(g: &[E]) -> f64 {
-    let arch = Arch::new();
-    let chunk = |g: &[E]| {
-        arch.dispatch(|| {
-            let mut sums = [0.0; LANES];
-            let whole = g.chunks_exact(LANES);
-            let rest: f64 = whole.remainder().iter().map(|&v| v.into() * v.into()).sum();
-            for lanes in whole {
-                for (sum, &v) in sums.iter_mut().zip(lanes) {
-                    *sum += v.into() * v.into();
-                }
+    Arch::new().dispatch(Squares(g))
+}
+
+struct Squares<'a, E>(&'a [E]);
+
+impl<E: Number + Into<f64>> WithSimd for Squares<'_, E> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f64 {
+        let mut sums = [0.0; LANES];
+        let whole = self.0.chunks_exact(LANES);
+        let rest: f64 = whole.remainder().iter().map(|&v| v.into() * v.into()).sum();
+        for lanes in whole {
+            // first all of them as f64, which is what makes the compiler use vectors
+            let lanes: [f64; LANES] = std::array::from_fn(|i| lanes[i].into());
+            for (sum, v) in sums.iter_mut().zip(lanes) {
+                *sum += v * v;
             }
-            sums.iter().sum::<f64>() + rest
-        })
-    };
-    if g.len() < MANY {
-        return g.chunks(CHUNK).map(chunk).sum();
+        }
+        sums.iter().sum::<f64>() + rest
     }
-    // chunks of fixed size, summed in order: the same on any number of threads
-    let parts: Vec<f64> = g.par_chunks(CHUNK).map(chunk).collect();
-    parts.iter().sum()
 }
