@@ -5,7 +5,7 @@ use crate::data::Batch;
 use crate::error::Result;
 use crate::noise::Noise;
 use lvm_core::ErrorKind;
-use tch::Tensor;
+use tch::{Reduction, Tensor};
 
 /// x_d ∈ {0, 1} with logit a_d(z): log p(x | z) = Σ_d [x_d a_d − log(1 + e^{a_d})].
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +20,16 @@ impl Likelihood for Bernoulli {
     }
 
     fn log_prob_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
-        // x a − log(1 + eᵃ) = x a + log σ(−a)
-        &batch.x * outputs + (-outputs).log_sigmoid()
+        // x a − log(1 + eᵃ) = log σ(a) − (1 − x) a, of which libtorch knows the gradient x − σ(a) in one piece
+        let (outputs, x) = match outputs.size() == batch.x.size() {
+            true => (outputs.shallow_clone(), batch.x.shallow_clone()),
+            false => {
+                let mut both = Tensor::broadcast_tensors(&[outputs, &batch.x]);
+                let x = both.swap_remove(1);
+                (both.swap_remove(0), x)
+            }
+        };
+        -outputs.binary_cross_entropy_with_logits(&x, None::<&Tensor>, None::<&Tensor>, Reduction::None)
     }
 
     fn mean(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {

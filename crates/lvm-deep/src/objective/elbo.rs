@@ -68,19 +68,23 @@ impl Elbo {
                 .ok_or_else(|| Error::config("posterior", "is discrete, but the prior is not: choose a categorical prior"));
         }
         let Draws { z, log_q } = posterior.draw(self.draws, noise);
-        let joint = vae.log_joint(&z, batch);
-        let reconstruction = mean_over_draws(&joint.log_likelihood);
-        let by_draws = |log_q: &Tensor| mean_over_draws(&(log_q - &joint.log_prior));
-        let kl = match self.kl {
-            KlTerm::Analytic => vae.parts.prior.kl(posterior).unwrap_or_else(|| by_draws(&log_q)),
-            KlTerm::Draws => by_draws(&log_q),
-            KlTerm::StickingTheLanding => match posterior.detach().log_prob(&z) {
-                Some(log_q) => by_draws(&log_q),
-                None => {
-                    let message = "sticking_the_landing needs log q of given z, which this posterior has not: use draws";
-                    return Err(Error::config("kl", message));
-                }
-            },
+        let closed = match self.kl {
+            KlTerm::Analytic => vae.parts.prior.kl(posterior),
+            _ => None,
+        };
+        let (reconstruction, kl) = match closed {
+            Some(kl) => (mean_over_draws(&vae.log_likelihood(&z, batch)), kl),
+            None => {
+                let joint = vae.log_joint(&z, batch);
+                let log_q = match self.kl {
+                    KlTerm::Analytic | KlTerm::Draws => log_q,
+                    KlTerm::StickingTheLanding => posterior.detach().log_prob(&z).ok_or_else(|| {
+                        let message = "sticking_the_landing needs log q of given z, which this posterior has not: use draws";
+                        Error::config("kl", message)
+                    })?,
+                };
+                (mean_over_draws(&joint.log_likelihood), mean_over_draws(&(log_q - &joint.log_prior)))
+            }
         };
         let surrogate = &reconstruction - self.floored(vae, posterior, batch, &kl)? * weight;
         let (reconstruction, kl) = (reconstruction.detach(), kl.detach());
@@ -114,5 +118,5 @@ pub(crate) fn check_beta(beta: f64) -> Result<()> {
 
 /// (k, N) → (N).
 pub(crate) fn mean_over_draws(values: &Tensor) -> Tensor {
-    values.mean_dim([0].as_slice(), false, None)
+    if values.size()[0] == 1 { values.squeeze_dim(0) } else { values.mean_dim([0].as_slice(), false, None) }
 }

@@ -199,11 +199,10 @@ impl Training {
             Some(w) => -(&evaluation.surrogate * w).sum(None::<Kind>) / w.sum(None::<Kind>).clamp_min(1e-30),
             None => -evaluation.surrogate.mean(None::<Kind>),
         };
-        for parameter in state.vae.parameters.trained() {
-            parameter.value.shallow_clone().zero_grad();
-        }
-        loss.backward();
-        let norm = square_norm(&state.vae.parameters).sqrt();
+        // gradients as they come, instead of added to what lies at the parameters; undefined where the loss does not depend on one
+        let trained: Vec<&Tensor> = state.vae.parameters.trained().map(|p| &p.value).collect();
+        let gradients = Tensor::run_backward(&[loss], &trained, false, false);
+        let norm = square_norm(&gradients).sqrt();
         let sums = Sums::of(&evaluation, batch);
         if !norm.is_finite() || !sums.bound.is_finite() {
             state.skipped += 1;
@@ -215,7 +214,7 @@ impl Training {
         }
         state.skipped_in_a_row = 0;
         let scale = self.clip_norm.map_or(1.0, |limit| (limit / norm).min(1.0));
-        self.adam.step(&state.vae.parameters, &mut state.moments, rate, scale);
+        self.adam.step(&state.vae.parameters, &gradients, &mut state.moments, rate, scale);
         state.sums.add(&sums, norm);
         Ok(())
     }
