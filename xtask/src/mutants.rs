@@ -29,7 +29,7 @@ pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
     let (neural, others): (Vec<&String>, Vec<&String>) = flags.iter().filter(|f| *f != "--mutants").partition(|f| f.starts_with(NEURAL));
     let all = neural.is_empty() && others.is_empty();
     let plain = if all || !others.is_empty() { build_and_run(shell, &[], &others) } else { Ok(()) };
-    if !(all || !neural.is_empty()) {
+    if !all && neural.is_empty() {
         return plain;
     }
     match libtorch::provide(shell) {
