@@ -112,13 +112,13 @@ fn bounds_are_in_order_and_reports_agree() {
 #[test]
 fn a_linear_model_in_double_precision_stays_below_probabilistic_pca() {
     let folder = iris();
-    let fit = "fit vae iris.csv --hidden --likelihood gaussian-shared --held-out 0 --epochs 300 --rate 0.02 --final-rate 0.001 --f64 --batch-size 150";
+    let fit = "fit vae iris.csv --hidden --likelihood gaussian-shared --held-out 0 --epochs 1000 --rate 0.02 --final-rate 0.001 --f64 --batch-size 150";
     folder.fine(&format!("{fit} -o v.lvm"));
     let exact = folder.json("fit ppca iris.csv -q 2")["mean_log_likelihood"].as_f64().unwrap();
     let scored = folder.json("score v.lvm iris.csv --estimator elbo -k 500");
     let (bound, error) = (scored["mean_log_likelihood"].as_f64().unwrap(), scored["mean_std_err"].as_f64().unwrap());
-    // a bound, up to 6 standard errors of its draws; and after 300 steps within half a nat
-    assert!(bound < exact + 6.0 * error && bound > exact - 0.5, "{bound} ± {error} {exact}");
+    // a bound, up to 6 standard errors of its draws; and after 1000 steps of full batches within 0.05 nats (seen: 0.001)
+    assert!(bound < exact + 6.0 * error && bound > exact - 0.05, "{bound} ± {error} {exact}");
 }
 
 #[test]
@@ -153,7 +153,9 @@ fn strange_rows_score_higher() {
     let surprise = &ood["scores"][0];
     assert_eq!((surprise["name"].as_str(), surprise["auroc"].as_f64()), (Some("surprise"), Some(1.0)));
     assert_eq!((ood["scores"].as_array().unwrap().len(), folder.read("s.csv").lines().count()), (2, 41));
-    folder.refused("ood m.lvm mixed.csv --against iris.csv --labels Sepal.Length", 1, &["Sepal.Length", "row 0"]);
+    let vague = folder.read("mixed.csv").replacen(",0\n", ",perhaps\n", 1);
+    let folder = folder.with("vague.csv", vague);
+    folder.refused("ood m.lvm vague.csv --against iris.csv --labels strange", 1, &["vague.csv", "strange", "row 0", "perhaps"]);
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn the_scale_is_remembered() {
 
 #[test]
 fn counts_groups_and_other_densities() {
-    let counts: Vec<Vec<f64>> = (0..60).map(|i| (0..6).map(|j| f64::from((i * (j + 2)) % 7)).collect()).collect();
+    let counts: Vec<Vec<f64>> = (0..60).map(|i| (0..6).map(|j| f64::from(1 + (i * (j + 2)) % 7)).collect()).collect();
     let folder = Folder::new().with("counts.csv", csv(&[], &counts));
     for likelihood in ["poisson", "negative-binomial", "zinb", "multinomial", "categorical", "gaussian-entries"] {
         let fit = folder.json(&format!("fit vae counts.csv --likelihood {likelihood} --epochs 2 -o m.lvm"));
