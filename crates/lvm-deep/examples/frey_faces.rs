@@ -38,8 +38,15 @@ fn main() -> Outcome {
     let architecture = Architecture { likelihood, ..Architecture::mlp(560, 20, &[300, 300]) };
     let epochs = arguments.option("epochs", if arguments.flag("quick") { 60 } else { 1000 })?;
     let learning_rate = Schedule::Exponential { start: 1e-3, end: 1e-4 };
-    let training =
-        Training { epochs, batch_size: 100, learning_rate, warm_up: epochs / 5, clip_norm: Some(1e4), patience: Some(100), ..Training::default() };
+    let training = Training {
+        epochs,
+        batch_size: 100,
+        learning_rate,
+        warm_up: epochs / 5,
+        clip_norm: Some(1e4),
+        patience: Some(100),
+        ..Training::default()
+    };
     let trained = train(&training, Vae::new(architecture, &data, seed)?, &data, Some(&valid), &arguments)?;
 
     let memory = EvaluationMemory::default();

@@ -82,7 +82,9 @@ fn main() -> Outcome {
     };
     let ((bound, kl), (language_bound, language_kl)) = (of(&vae)?, of(&language)?);
     let (log_p, _) = mean_of(&importance(&vae, &test.rows, 50, memory, 7)?.bound);
-    println!("test ELBO {bound:.2} nats a line with KL {kl:.2}, L_50 {log_p:.2}; language model {language_bound:.2} with KL {language_kl:.3}");
+    println!(
+        "test ELBO {bound:.2} nats a line with KL {kl:.2}, L_50 {log_p:.2}; language model {language_bound:.2} with KL {language_kl:.3}"
+    );
     let within = bound - language_bound > -2.0;
     println!("wanted: KL > 1 ({}), at most 2 nats below the language model ({})", said(kl > 1.0), said(within));
     activity(&vae, &test.rows)?;

@@ -48,7 +48,10 @@ fn main() -> Outcome {
     let set: String = arguments.option("set", "worm".to_owned())?;
     let genes = arguments.option("genes", if quick { 300 } else { 1000 })?;
     let cells = match set.as_str() {
-        "worm" => worm(&arguments.folder("scrna_worm_neuron", "scRNA-seq data/worm_neuron_cell.h5 of github.com/ttgump/scDeepCluster, as Matrix Market")?)?,
+        "worm" => worm(
+            &arguments
+                .folder("scrna_worm_neuron", "scRNA-seq data/worm_neuron_cell.h5 of github.com/ttgump/scDeepCluster, as Matrix Market")?,
+        )?,
         "mixology" => mixology(&arguments.folder("scrna_mixology", "data/csv of github.com/LuyiTian/sc_mixology")?)?,
         other => return Err(format!("--set {other}: worm or mixology").into()),
     };
@@ -133,12 +136,8 @@ fn impute(vae: &Vae, test: &Dataset, data: &Dataset, seed: u64) -> Outcome {
     let hidden = Array2::from_shape_fn((n as usize, d as usize), |_| f64::from(u8::from(rng.random::<f64>() < 0.1)));
     let hidden = from_matrix(&hidden, rows.x.kind(), rows.x.device());
     let there: Tensor = 1.0 - &hidden;
-    let seen = Batch {
-        x: &rows.x * &there,
-        observed: Some(there),
-        condition: rows.condition.as_ref().map(Tensor::shallow_clone),
-        weights: None,
-    };
+    let seen =
+        Batch { x: &rows.x * &there, observed: Some(there), condition: rows.condition.as_ref().map(Tensor::shallow_clone), weights: None };
     let filled = Impute { importance_draws: 100, imputations: 1, memory: EvaluationMemory::default() }.run(vae, &seen, seed)?.mean;
     // for comparison: the gene's share of all training counts, times what is seen of the cell
     let sum = |t: &Tensor, dim: i64| t.sum_dim_intlist([dim].as_slice(), true, Kind::Float);

@@ -73,7 +73,9 @@ fn main() -> Outcome {
     for (at, name) in [(1, "default"), (2, "fused")] {
         let ratio = |f: fn(&Cost) -> f64| median(costs.iter().filter_map(|c| Some(f(c[at].as_ref()?) / f(c[0].as_ref()?))).collect());
         if let (Some(wall), Some(processor)) = (ratio(|c| c.wall), ratio(|c| c.processor)) {
-            println!("ours against PyTorch {name}: {wall:.2} times by wall time, {processor:.2} times by processor time (medians of the rounds' ratios)");
+            println!(
+                "ours against PyTorch {name}: {wall:.2} times by wall time, {processor:.2} times by processor time (medians of the rounds' ratios)"
+            );
         }
     }
     Ok(())

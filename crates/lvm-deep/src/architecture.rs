@@ -4,7 +4,8 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::likelihood::{self, Block, Dispersion, Library, Likelihood, Scale, gaussian::Variance};
 use crate::nets::{
-    self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, LowerDecoder, Mlp, Net, NetDecoder, NetEncoder, RecurrentSpec,
+    self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, LowerDecoder, Mlp, Net, NetDecoder, NetEncoder,
+    RecurrentSpec,
 };
 use crate::parameters::Scope;
 use crate::posterior::{self, Family, Positive};
@@ -496,7 +497,8 @@ impl Architecture {
             }
         };
         let decoder = Box::new(NetDecoder::new(net));
-        let decoder = if own_library == 1 { Box::new(nets::LibraryDecoder::new(scope, decoder, data)?) } else { decoder as Box<dyn Decoder> };
+        let decoder =
+            if own_library == 1 { Box::new(nets::LibraryDecoder::new(scope, decoder, data)?) } else { decoder as Box<dyn Decoder> };
         Ok(self.seeing(seen, decoder))
     }
 

@@ -111,7 +111,8 @@ fn images() {
     for (channels, height, width) in [(1, 8, 8), (3, 8, 4)] {
         let image = Image { channels, height, width };
         let columns = image.columns();
-        let convolution = |layers: &[i64]| ConvolutionSpec { image, channels: layers.to_vec(), hidden: vec![16], activation: Activation::Relu };
+        let convolution =
+            |layers: &[i64]| ConvolutionSpec { image, channels: layers.to_vec(), hidden: vec![16], activation: Activation::Relu };
         let base = Architecture {
             encoder: EncoderSpec::Convolution(convolution(&[4, 8])),
             decoder: DecoderSpec::Convolution(convolution(&[8, 4])),
