@@ -55,11 +55,13 @@ impl Input {
     }
 
     /// The same for the model at `model`, which has these columns.
+    #[cfg(feature = "deep")]
     pub(crate) fn for_columns(args: &DataArgs, model: &str, wanted: &[String]) -> Outcome<Self> {
         Input::labelled(args, model, wanted, None)
     }
 
     /// The same with a column of labels.
+    #[cfg(feature = "deep")]
     pub(crate) fn labelled(args: &DataArgs, model: &str, wanted: &[String], labels: Option<&str>) -> Outcome<Self> {
         Input::matched(args, model, wanted, labels, hint::data)
     }
@@ -175,6 +177,7 @@ impl Input {
     }
 
     /// The file.
+    #[cfg(feature = "deep")]
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
