@@ -155,6 +155,7 @@ impl Input {
     }
 
     /// The file.
+    #[cfg(feature = "deep")]
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
