@@ -43,6 +43,8 @@ fn main() -> ExitCode {
 /// Runs `work` on `threads` threads, or on rayon's own pool.
 fn in_pool(threads: Option<usize>, work: impl FnOnce() -> Outcome + Send) -> Outcome {
     let Some(threads) = threads else { return work() };
+    #[cfg(feature = "deep")]
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Failure::fault(format!("can't start {threads} threads: {error}")))?;
     pool.install(work)

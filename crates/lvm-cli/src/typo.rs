@@ -72,6 +72,10 @@ fn synonym(word: &str) -> Option<&'static str> {
     Some(match word.to_lowercase().as_str() {
         "gmm" | "ppca" | "fa" => "say first what to do: lvm fit gmm|ppca|fa DATA, or lvm select gmm|ppca|fa DATA --max MAX",
         "bgmm" | "bppca" | "multinomial-mixture" | "lda" => "say first what to do: lvm fit bgmm|bppca|multinomial-mixture|lda DATA",
+        "vae" | "autoencoder" => "lvm fit vae DATA fits a variational autoencoder",
+        "continue" | "restart" => "lvm resume CHECKPOINT DATA goes on with a training",
+        "decode" | "denoise" => "lvm reconstruct MODEL DATA gives rows as a neural model sees them",
+        "anomaly" | "anomalies" | "outliers" | "novelty" => "lvm ood MODEL DATA --against REFERENCE tells how strange rows are",
         "check" | "diagnose" | "validate" => "lvm verify MODEL DATA judges a fit and its posterior",
         "inference" | "approximate" => "lvm infer MODEL DATA --method METHOD approximates the posterior",
         "train" | "learn" | "estimate" => "lvm fit gmm|ppca|fa DATA fits a model",
@@ -97,6 +101,7 @@ fn family(word: &str) -> Option<&'static str> {
         "bpca" | "vbpca" | "vbppca" | "bayesianpca" => "bppca is Bayesian PCA",
         "multinomial" | "mmm" => "multinomial-mixture puts rows of counts in clusters",
         "topics" | "topic" | "latentdirichletallocation" => "lda is latent Dirichlet allocation",
+        "autoencoder" | "neural" | "iwae" | "betavae" => "vae is the variational autoencoder",
         "factor" | "factors" | "efa" | "factoranalysis" => "fa is factor analysis",
         _ => return None,
     })

@@ -229,6 +229,21 @@ pub(crate) struct EstimateArgs {
     pub(crate) device: DeviceArgs,
 }
 
+impl EstimateArgs {
+    /// An option that was typed, if one was.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--estimator", self.estimator.is_some()),
+            ("-k", self.draws.is_some()),
+            ("--temperatures", self.temperatures.is_some()),
+            ("--memory", self.memory.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--device", self.device.device.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(option, _)| *option)
+    }
+}
+
 /// Estimators of log p(x).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Estimator {

@@ -19,6 +19,14 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
     let target = args.output.as_deref().filter(|_| !to_stdout);
     output::check_table_target(target)?;
     let stored = stored::load(&args.model)?;
+    #[cfg(feature = "deep")]
+    if let Some(option) = args.estimate.given() {
+        let family = stored.family().name();
+        return Err(Failure::usage(format!(
+            "{option} is for neural models; {} is a model of family {family}, whose log p(x) needs no draws",
+            stored.path
+        )));
+    }
     let input = Input::for_model(&args.data, &stored)?;
     let evidence = stored.log_evidence(&input.rows()).map_err(|e| input.explain(stored.family(), e))?;
     // log L = Σ_n w_n log p(x_n); rows of weight zero are not there.

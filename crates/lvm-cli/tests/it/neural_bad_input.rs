@@ -54,4 +54,6 @@ fn files_that_are_something_else() {
     folder.refused("reconstruct iris.csv iris.csv", 1, &["iris.csv"]);
     folder.fine("fit gmm iris.csv -k 1 -o g.lvm");
     folder.refused("reconstruct g.lvm iris.csv", 1, &["g.lvm", "gmm"]);
+    folder.refused("score g.lvm iris.csv --estimator elbo", 2, &["--estimator", "gmm"]);
+    folder.refused("sample g.lvm -n 2 --means", 2, &["--means", "gmm"]);
 }
