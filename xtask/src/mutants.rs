@@ -3,7 +3,7 @@
 //! The crates of the workspace are compiled with `--cfg lvm_mutant` by way of `RUSTC_WORKSPACE_WRAPPER`, which is this program: cargo keeps
 //! what a wrapper makes apart from its other output and shares all dependencies, so that only our own crates are built twice.
 
-use crate::Outcome;
+use crate::{Outcome, libtorch};
 use std::process::{Command, ExitCode};
 use xshell::{Shell, cmd};
 
@@ -21,11 +21,31 @@ pub(crate) fn compile() -> Option<ExitCode> {
     })
 }
 
-/// Builds lvm-verify with faults in it, puts it aside, and runs it on every fault or those named.
+/// What the names of faults in neural models begin with: they are in a build of their own.
+const NEURAL: &str = "vae_";
+
+/// Runs every fault, or those named after the flag; where libtorch can't be had, those of neural models are left out, and it is said.
 pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
+    let (neural, others): (Vec<&String>, Vec<&String>) = flags.iter().filter(|f| *f != "--mutants").partition(|f| f.starts_with(NEURAL));
+    let all = neural.is_empty() && others.is_empty();
+    let plain = if all || !others.is_empty() { build_and_run(shell, &[], &others) } else { Ok(()) };
+    if !all && neural.is_empty() {
+        return plain;
+    }
+    match libtorch::provide(shell) {
+        Ok(_) => plain.and(build_and_run(shell, &["--features", "deep"], &neural)),
+        Err(reason) => {
+            eprintln!("{reason}\nGoing on without it: faults of neural models are left out.\n");
+            plain
+        }
+    }
+}
+
+/// Builds lvm-verify with faults in it, puts it aside, and runs it on every fault or those named.
+fn build_and_run(shell: &Shell, features: &[&str], names: &[&String]) -> Outcome {
     println!("building lvm-verify with faults in it …");
     let wrapper = std::env::current_exe()?;
-    cmd!(shell, "cargo build --quiet --release --package lvm-verify")
+    cmd!(shell, "cargo build --quiet --release --package lvm-verify --bin lvm-verify {features...}")
         .quiet()
         .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
         .env(AS_COMPILER, "1")
@@ -38,6 +58,6 @@ pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
     // Not left where it could be taken for the one without faults. A copy, since cargo links to its own output.
     std::fs::copy(&built, &program)?;
     std::fs::remove_file(&built)?;
-    let status = Command::new(program).args(flags).status()?;
+    let status = Command::new(program).arg("--mutants").args(names).env("OMP_NUM_THREADS", "1").status()?;
     if status.success() { Ok(()) } else { Err("a fault survived, or a control is red: see the table".into()) }
 }

@@ -10,6 +10,18 @@ use std::path::Path;
 /// What to do where lines are not cut into the fields they hold.
 const CUT: &str = "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it";
 
+/// What to do about a missing cell where the model has no place for one.
+const FILL: &str = "this model has no place for missing cells: remove the row, leave the column out with --without, or fill the cells under another model with \
+     lvm fit ppca --missing and lvm impute";
+
+/// An error about a file, met with a model that needs all cells.
+pub(crate) fn complete(error: lvm_data::Error) -> Failure {
+    match error.kind() {
+        FileError::MissingCell { .. } => Failure::fault(format!("{error}\n  hint: {FILL}")),
+        _ => data(error),
+    }
+}
+
 /// An error about a file.
 pub(crate) fn data(error: lvm_data::Error) -> Failure {
     let hint = match error.kind() {
@@ -75,7 +87,10 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
         ErrorKind::Source(source) => return Failure::fault(source.to_string()),
         ErrorKind::NotANumber { row, column, .. } => (
             format!("{}, column {}: NaN", place(*row), name(*column)),
-            Some("remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned()),
+            Some(match family.takes_missing() {
+                true => "remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned(),
+                false => FILL.to_owned(),
+            }),
         ),
         ErrorKind::Infinite { row, column, .. } => {
             (format!("{}, column {}: the value is infinite; remove or replace it", place(*row), name(*column)), None)
@@ -107,6 +122,8 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
                 Family::Bgmm | Family::Multinomial => "fewer components (-k)",
                 Family::Bppca => "fewer components (-q)",
                 Family::Lda => "fewer topics (-k)",
+                #[cfg(feature = "deep")]
+                Family::Vae => "fewer latents (--latents)",
             };
             (error.to_string(), Some(format!("use {fewer} or columns (--columns), or more rows")))
         }
@@ -114,6 +131,25 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
             error.to_string(),
             Some("the table that --init names needs a row for each row of DATA and a column for each component".to_owned()),
         ),
+        #[cfg(feature = "deep")]
+        ErrorKind::OutsideSupport { row, column, value, allowed } => (
+            // numbers of 32 bits in their fewest digits
+            match *value as f32 {
+                short if f64::from(short) == *value => {
+                    format!("{}, column {}: {short}, where this likelihood allows {allowed}", place(*row), name(*column))
+                }
+                _ => format!("{}, column {}: {value}, where this likelihood allows {allowed}", place(*row), name(*column)),
+            },
+            Some(support(*value).to_owned()),
+        ),
+        #[cfg(feature = "deep")]
+        ErrorKind::LogWeight { row, .. } => {
+            (format!("{}: log p(x, z) - log q(z | x) is not a number; the row is too far from those the model knows", place(*row)), None)
+        }
+        #[cfg(feature = "deep")]
+        ErrorKind::Config { field, message } if family == Family::Vae => {
+            (format!("{field} {message}"), setting(field).map(|option| format!("set with {option}")))
+        }
         ErrorKind::Config { field, message } => (message.clone(), option(family, field).map(|option| format!("set with {option}"))),
         _ => (error.to_string(), None),
     };
@@ -143,6 +179,36 @@ fn without(columns: &[String], left_out: &[usize]) -> String {
         Some(names) => format!("--without {}", names.join(",")),
         None => "--columns or --without with numbers from 1".to_owned(),
     }
+}
+
+/// What to do about a value outside the support.
+#[cfg(feature = "deep")]
+fn support(value: f64) -> &'static str {
+    match value {
+        v if v < 0.0 => "negative numbers are for --likelihood gaussian",
+        v if v > 1.0 && v.fract() == 0.0 => {
+            "grey levels of bytes: --scale 255 with --likelihood discretized-logistic; counts: --likelihood poisson, negative-binomial or zinb"
+        }
+        _ => "--likelihood says which density; gaussian takes any number",
+    }
+}
+
+/// The option that sets a field of a neural model's settings.
+#[cfg(feature = "deep")]
+fn setting(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "latents" => "--latents",
+        "hidden" => "--hidden",
+        "batch_size" => "--batch-size",
+        "learning_rate" => "--rate and --final-rate",
+        "patience" => "--patience, and --held-out for rows to judge by",
+        "clip_norm" => "--clip",
+        "draws" | "k" => "-k",
+        "device" => "--device",
+        "beta1" | "beta2" | "epsilon" => "--set training.adam.beta1=..",
+        "codes" => "--set model.likelihood.categorical.codes=..",
+        _ => return None,
+    })
 }
 
 /// The option that sets a field of the library's configuration.

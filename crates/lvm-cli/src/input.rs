@@ -30,42 +30,75 @@ pub(crate) struct Input {
 impl Input {
     /// The table to fit a model to.
     pub(crate) fn open(args: &DataArgs) -> Outcome<Self> {
+        Input::open_explained(args, hint::data)
+    }
+
+    /// The table to fit a model to that needs all cells.
+    pub(crate) fn open_complete(args: &DataArgs) -> Outcome<Self> {
+        Input::open_explained(args, hint::complete)
+    }
+
+    fn open_explained(args: &DataArgs, explain: fn(lvm_data::Error) -> Failure) -> Outcome<Self> {
         let content = Content::of(&args.data)?;
         let names = content.names(args)?;
         let mut options = options(args, &names);
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         }
-        Input::read(content, args, options)
+        Input::read(content, args, options, explain)
     }
 
     /// The table to apply a model to: its columns are matched by name where both have names, by position otherwise.
     pub(crate) fn for_model(args: &DataArgs, stored: &Stored) -> Outcome<Self> {
+        let explain = if stored.family().takes_missing() { hint::data } else { hint::complete };
+        Input::matched(args, &stored.path, &stored.columns(), None, explain)
+    }
+
+    /// The same for the model at `model`, which has these columns.
+    #[cfg(feature = "deep")]
+    pub(crate) fn for_columns(args: &DataArgs, model: &str, wanted: &[String]) -> Outcome<Self> {
+        Input::labelled(args, model, wanted, None)
+    }
+
+    /// The same with a column of labels.
+    #[cfg(feature = "deep")]
+    pub(crate) fn labelled(args: &DataArgs, model: &str, wanted: &[String], labels: Option<&str>) -> Outcome<Self> {
+        Input::matched(args, model, wanted, labels, hint::data)
+    }
+
+    fn matched(
+        args: &DataArgs,
+        model: &str,
+        wanted: &[String],
+        labels: Option<&str>,
+        explain: fn(lvm_data::Error) -> Failure,
+    ) -> Outcome<Self> {
         let content = Content::of(&args.data)?;
         let names = content.names(args)?;
         let mut options = options(args, &names);
-        let wanted = stored.columns();
-        let by_name = args.columns.is_empty() && !numbered(&names) && !numbered(&wanted);
+        options.labels = labels.map(|labels| resolve(labels, &names));
+        let by_name = args.columns.is_empty() && !args.transpose && !numbered(&names) && !numbered(wanted);
         if !args.columns.is_empty() {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         } else if by_name {
-            check_names(&content.name, &names, &wanted, stored)?;
-            options.columns = Some(wanted.clone());
+            check_names(&content.name, &names, wanted, model)?;
+            options.columns = Some(wanted.to_vec());
         }
-        let (weights, without) = (options.weights.clone(), options.without.clone());
-        let mut input = Input::read(content, args, options)?;
+        let (weights, without, labels) = (options.weights.clone(), options.without.clone(), options.labels.clone());
+        let mut input = Input::read(content, args, options, explain)?;
         if by_name {
-            let used = |name: &String| wanted.contains(name) || weights.as_ref() == Some(name) || without.contains(name);
+            let used = |name: &String| {
+                wanted.contains(name) || weights.as_ref() == Some(name) || labels.as_ref() == Some(name) || without.contains(name)
+            };
             let extra = names.iter().filter(|name| !name.is_empty() && !used(name));
             input.skipped.extend(extra.map(|name| Skipped { name: name.clone(), reason: "not in the model".to_owned() }));
         }
-        let (found, expected) = (input.columns.len(), stored.dim());
+        let (found, expected) = (input.columns.len(), wanted.len());
         if found != expected {
             return Err(Failure::fault(format!(
-                "{}: {found} columns of numbers where the model {} needs {expected} ({}); choose them with --columns",
+                "{}: {found} columns of numbers where the model {model} needs {expected} ({}); choose them with --columns",
                 input.path,
-                stored.path,
-                wanted.join(", ")
+                shortened(wanted)
             )));
         }
         Ok(input)
@@ -76,15 +109,27 @@ impl Input {
         Table::read(path, &ReadOptions::default()).map(|table| table.x).map_err(hint::data)
     }
 
-    fn read(content: Content, args: &DataArgs, options: ReadOptions) -> Outcome<Self> {
-        let in_memory = if args.stream { 0 } else { STREAM_ABOVE };
-        let source = content.open(&options, in_memory).map_err(hint::data)?;
+    fn read(content: Content, args: &DataArgs, options: ReadOptions, explain: fn(lvm_data::Error) -> Failure) -> Outcome<Self> {
+        let changed = args.transpose || args.scale.is_some() || options.labels.is_some();
+        if changed && args.stream {
+            return Err(Failure::usage("--stream reads rows as they are in the file; leave it out, or --scale and --labels"));
+        }
+        let in_memory = match (args.stream, changed) {
+            (true, _) => 0,
+            (false, true) => u64::MAX,
+            (false, false) => STREAM_ABOVE,
+        };
+        let mut source = content.open(&options, in_memory).map_err(explain)?;
+        if let Source::Table(table) = &mut source {
+            change(table, args);
+        }
         let columns = source.columns().to_vec();
         let told = options.without.iter().map(|name| Skipped { name: name.clone(), reason: "--without".to_owned() });
         let found = source.skipped().iter().map(|s| Skipped { name: s.name.clone(), reason: reason(&s.reason) });
         let skipped = found.chain(told).collect();
         let path = content.name.display().to_string();
-        Ok(Input { path, source, columns, skipped, stands_for: None, place: Place { content, options } })
+        let place = Place { content, options, transposed: args.transpose };
+        Ok(Input { path, source, columns, skipped, stands_for: None, place })
     }
 
     /// A covariance or correlation matrix of `n` rows.
@@ -98,7 +143,7 @@ impl Input {
             )));
         }
         let (x, columns) = (table.x.clone(), table.columns.clone());
-        let place = Place { content: Content { name: path.to_owned(), bytes: None }, options: format.options() };
+        let place = Place { content: Content { name: path.to_owned(), bytes: None }, options: format.options(), transposed: false };
         Ok((Input { path: name, source: Source::Table(table), columns, skipped: Vec::new(), stands_for: Some(n), place }, x))
     }
 
@@ -120,6 +165,45 @@ impl Input {
     /// The rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
         Rows::new(&self.source)
+    }
+
+    /// The largest number in the table.
+    #[cfg(feature = "deep")]
+    pub(crate) fn largest(&self) -> f64 {
+        match &self.source {
+            Source::Table(table) => table.x.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            _ => f64::INFINITY,
+        }
+    }
+
+    /// The file.
+    #[cfg(feature = "deep")]
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// N.
+    #[cfg(feature = "deep")]
+    pub(crate) fn n_rows(&self) -> usize {
+        self.source.n_rows()
+    }
+
+    /// Puts back into `x` every cell that is not missing.
+    #[cfg(feature = "deep")]
+    pub(crate) fn keep_observed(&self, x: &mut Array2<f64>) -> lvm_core::Result<()> {
+        let mut own = Array2::zeros(x.dim());
+        self.source.read(0, own.view_mut())?;
+        x.zip_mut_with(&own, |to, own| *to = if own.is_nan() { *to } else { *own });
+        Ok(())
+    }
+
+    /// The column of labels, if one was asked for.
+    #[cfg(feature = "deep")]
+    pub(crate) fn labels(&self) -> Option<&[String]> {
+        match &self.source {
+            Source::Table(table) => table.labels.as_deref(),
+            _ => None,
+        }
     }
 
     /// Row weights, if any.
@@ -163,11 +247,15 @@ impl Input {
 struct Place {
     content: Content,
     options: ReadOptions,
+    transposed: bool,
 }
 
 impl Place {
     /// The line that a row is in, if the file has lines and is still there.
     fn line(&self, row: usize) -> Option<u64> {
+        if self.transposed {
+            return None;
+        }
         let Content { name, bytes } = &self.content;
         match bytes {
             Some(bytes) => lvm_data::line_of_row_in_bytes(name, bytes, &self.options, row),
@@ -217,6 +305,18 @@ impl Content {
     }
 }
 
+/// `--transpose` and `--scale`.
+fn change(table: &mut Table, args: &DataArgs) {
+    if args.transpose {
+        table.x = table.x.t().as_standard_layout().into_owned();
+        table.columns = (1..=table.x.ncols()).map(|j| format!("x{j}")).collect();
+        table.skipped.clear();
+    }
+    if let Some(scale) = args.scale {
+        table.x /= scale;
+    }
+}
+
 fn options(args: &DataArgs, names: &[String]) -> ReadOptions {
     ReadOptions {
         weights: args.weights.as_ref().map(|weights| resolve(weights, names)),
@@ -240,17 +340,24 @@ fn numbered(names: &[String]) -> bool {
     names.iter().enumerate().all(|(j, name)| *name == format!("x{}", j + 1))
 }
 
+/// The names, or the first and the last where they are many.
+fn shortened(names: &[String]) -> String {
+    match names {
+        [first, second, .., last] if names.len() > 30 => format!("{first}, {second}, …, {last}"),
+        _ => names.join(", "),
+    }
+}
+
 /// An error unless the file has every column of the model.
-fn check_names(path: &Path, names: &[String], wanted: &[String], stored: &Stored) -> Outcome {
+fn check_names(path: &Path, names: &[String], wanted: &[String], model: &str) -> Outcome {
     let lost: Vec<&str> = wanted.iter().filter(|w| !names.contains(w)).map(String::as_str).collect();
     if lost.is_empty() {
         return Ok(());
     }
     Err(Failure::fault(format!(
-        "{}: no column {} here, which the model {} was fitted to; the columns are {}. Rename them, or choose {} of them, in the model's order, with --columns",
+        "{}: no column {} here, which the model {model} was fitted to; the columns are {}. Rename them, or choose {} of them, in the model's order, with --columns",
         path.display(),
         lost.join(", "),
-        stored.path,
         names.join(", "),
         wanted.len()
     )))

@@ -23,6 +23,31 @@ impl Bar {
         Bar(Some(bar))
     }
 
+    /// A bar over epochs, with the time that is left.
+    #[cfg(feature = "deep")]
+    pub(crate) fn epochs(total: usize, done: usize) -> Self {
+        if !stderr().is_terminal() {
+            return Bar(None);
+        }
+        let bar = ProgressBar::new(total as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} epoch {pos} of {len}, {msg} [{elapsed}, {eta} left]") {
+            bar.set_style(style);
+        }
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(Some(bar))
+    }
+
+    /// After an epoch.
+    #[cfg(feature = "deep")]
+    pub(crate) fn epoch(&self, done: usize, message: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done as u64);
+            bar.set_message(message);
+        }
+    }
+
     /// Shows where a fit stands; the callback of `fit_watched`.
     pub(crate) fn watch(&self, progress: &Progress) -> ControlFlow<()> {
         if let Some(bar) = &self.0 {

@@ -20,6 +20,8 @@ use lvm_vi::cavi::mixture::BayesianMixtureModel;
 use lvm_vi::cavi::multinomial_mixture::MultinomialMixturePosterior;
 use lvm_vi::file as vi;
 use ndarray::Array1;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The families of models that this program knows; a file may hold one of a later version.
@@ -58,9 +60,17 @@ pub(crate) enum Family {
     Multinomial,
     /// Latent Dirichlet allocation.
     Lda,
+    /// Variational autoencoders, which have files and commands of their own.
+    #[cfg(feature = "deep")]
+    Vae,
 }
 
 impl Family {
+    /// Whether a missing cell can be integrated out.
+    pub(crate) fn takes_missing(self) -> bool {
+        matches!(self, Family::Gmm | Family::Ppca | Family::Fa)
+    }
+
     /// As it is typed and as files name it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -71,6 +81,8 @@ impl Family {
             Family::Bppca => "bppca",
             Family::Multinomial => "multinomial-mixture",
             Family::Lda => "lda",
+            #[cfg(feature = "deep")]
+            Family::Vae => "vae",
         }
     }
 }
@@ -82,8 +94,31 @@ pub(crate) struct Stored {
     header: Header,
 }
 
-/// Reads a model file.
+/// Whether the file holds a variational autoencoder, by its header alone; what can't be read is none.
+pub(crate) fn is_neural(path: &Path) -> bool {
+    // a safetensors file: the length of its header in 8 bytes, then the header
+    let kind = || {
+        let mut file = File::open(path).ok()?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let length = u64::from_le_bytes(length);
+        let mut json = Vec::new();
+        file.take(length.min(LARGEST_HEADER)).read_to_end(&mut json).ok()?;
+        let header: serde_json::Value = serde_json::from_slice(&json).ok()?;
+        let inner: serde_json::Value = serde_json::from_str(header["__metadata__"]["lvm-model"].as_str()?).ok()?;
+        Some(inner["kind"] == "vae")
+    };
+    kind().unwrap_or(false)
+}
+
+/// As the format allows.
+const LARGEST_HEADER: u64 = 100_000_000;
+
+/// Reads a model file of any family but the neural ones.
 pub(crate) fn load(path: &Path) -> Outcome<Stored> {
+    if is_neural(path) {
+        return Err(neural_here(path));
+    }
     let (model, header) = lvm_data::model::load_with(path, vi::decode).map_err(hint::data)?;
     let model = match model {
         vi::Model::Core(file::Model::Gmm(model)) => Model::Gmm(model),
@@ -121,6 +156,27 @@ pub(crate) fn save(path: &Path, input: &Input, fitted: &Fitted<Model>, criteria:
     };
     lvm_data::model::save_bytes(path, vi::encode(&model, &header)).map_err(hint::data)
 }
+
+/// A neural model where none can be used.
+#[cfg(feature = "deep")]
+fn neural_here(path: &Path) -> Failure {
+    Failure::fault(format!(
+        "{}: a variational autoencoder, which this command does not take; info, score, posterior, map, sample, impute, reconstruct, \
+         interpolate, ood, compare and plot do",
+        path.display()
+    ))
+}
+
+/// A neural model in a build without them.
+#[cfg(not(feature = "deep"))]
+fn neural_here(path: &Path) -> Failure {
+    Failure::fault(format!("{}: a variational autoencoder, and {NO_NEURAL_MODELS}", path.display()))
+}
+
+/// Why not, and what to do.
+#[cfg(not(feature = "deep"))]
+pub(crate) const NO_NEURAL_MODELS: &str = "this build of lvm has no neural models. In a clone of the repository,\n  cargo xtask setup\n  \
+     cargo install --path crates/lvm-cli --features deep\nbuilds one that has: the first line provides libtorch";
 
 impl Model {
     /// Which family it is of.

@@ -29,7 +29,7 @@ const RUN: usize = 32;
 const RUNS: usize = 8;
 
 /// The mean of at most 256 rows spread over the table: a centre near the data, exact for a constant column.
-fn provisional_centre(data: &dyn RowSource) -> Result<Array1<f64>> {
+pub(crate) fn provisional_centre(data: &dyn RowSource) -> Result<Array1<f64>> {
     check_shape(data, None)?;
     let (n, d) = (data.n_rows(), data.n_cols());
     let weights = data.weights();
@@ -98,6 +98,12 @@ enum Second {
 /// Blocks of about 128 KiB, 16 rows at least: they share the second-level cache with the rows gathered for a product.
 const BLOCK_BYTES: usize = 128 << 10;
 
+/// The plan of a pass whose rows are gathered for products.
+pub(crate) fn small_blocks(d: usize, accumulator_bytes: usize) -> Plan {
+    let block_rows = (BLOCK_BYTES / (8 * d)).next_power_of_two().clamp(16, 2048);
+    Plan { block_rows, ..Plan::new(d, accumulator_bytes) }
+}
+
 /// Σ f(v), eight sums side by side: one after another, each addition would wait for the last.
 fn lanes(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     let (whole, rest) = x.as_chunks::<8>();
@@ -113,8 +119,7 @@ fn lanes(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
 /// Σ w, Σ w (x − c) and the lower triangle of Σ w (x − c)(x − c)ᵀ.
 fn products(data: &dyn RowSource, centre: &[f64]) -> Result<Sums> {
     let d = centre.len();
-    let block_rows = (BLOCK_BYTES / (8 * d)).next_power_of_two().clamp(16, 2048);
-    let plan = Plan { block_rows, ..Plan::new(d, 8 * d * d) };
+    let plan = small_blocks(d, 8 * d * d);
     let new = || Sums::zeros(d, d);
     let mut sums = sweep_by_row(data, plan, new, |sums, block| {
         sums.weight += block.weights.map_or(block.rows as f64, |w| w.iter().sum());

@@ -30,6 +30,11 @@ pub trait RowSource: Sync {
     /// # Errors
     /// If the rows can't be read ([`ErrorKind::Source`]).
     fn read(&self, start: usize, out: ArrayViewMut2<'_, f64>) -> Result<()>;
+    /// Rows `start .. start + rows` one after another, if they lie so in memory as f64: what [`read`](Self::read) would copy. It saves
+    /// that copy and never changes an answer.
+    fn row_slice(&self, _start: usize, _rows: usize) -> Option<&[f64]> {
+        None
+    }
     /// Row weights (N), if any: weight w means that the row stands w times; weight 0 that it is not there.
     fn weights(&self) -> Option<ArrayView1<'_, f64>> {
         None
@@ -54,6 +59,8 @@ mod sealed {
 pub trait Element: Copy + Send + Sync + sealed::Sealed + 'static {
     /// The same number in f64.
     fn widen(self) -> f64;
+    /// The same numbers in f64, if that is what they are.
+    fn as_f64(numbers: &[Self]) -> Option<&[f64]>;
 }
 
 impl Element for f32 {
@@ -61,12 +68,18 @@ impl Element for f32 {
     fn widen(self) -> f64 {
         f64::from(self)
     }
+    fn as_f64(_: &[f32]) -> Option<&[f64]> {
+        None
+    }
 }
 
 impl Element for f64 {
     #[inline(always)]
     fn widen(self) -> f64 {
         self
+    }
+    fn as_f64(numbers: &[f64]) -> Option<&[f64]> {
+        Some(numbers)
     }
 }
 
@@ -120,6 +133,9 @@ impl<E: Element, S: Data<Elem = E> + Sync> RowSource for ArrayBase<S, Ix2> {
     fn read(&self, start: usize, out: ArrayViewMut2<'_, f64>) -> Result<()> {
         read_array(self, start, out);
         Ok(())
+    }
+    fn row_slice(&self, start: usize, rows: usize) -> Option<&[f64]> {
+        self.slice_axis(Axis(0), Slice::from(start..start + rows)).to_slice().and_then(E::as_f64)
     }
 }
 
@@ -182,6 +198,9 @@ impl RowSource for Rows<'_> {
     }
     fn read(&self, start: usize, out: ArrayViewMut2<'_, f64>) -> Result<()> {
         self.source.read(start, out)
+    }
+    fn row_slice(&self, start: usize, rows: usize) -> Option<&[f64]> {
+        self.source.row_slice(start, rows)
     }
     fn weights(&self) -> Option<ArrayView1<'_, f64>> {
         self.weights

@@ -76,6 +76,7 @@ impl<'a> Block<'a> {
 
 /// A run of consecutive rows, stored row by row.
 pub(crate) struct RowBlock<'a> {
+    data: &'a dyn RowSource,
     start: usize,
     numbers: Option<&'a [usize]>,
     /// The rows, one after the other.
@@ -87,6 +88,11 @@ pub(crate) struct RowBlock<'a> {
 }
 
 impl RowBlock<'_> {
+    /// An error for the first cell that can't be used, if there is one.
+    pub(crate) fn check(&self) -> Result<()> {
+        let cols = self.data.n_cols();
+        check_cells(self.data, self.x, (self.rows, cols), (cols, 1), |i| self.row_number(i)).map(|_| ())
+    }
     /// The number in the source of row `i` of the block.
     pub(crate) fn row_number(&self, i: usize) -> usize {
         self.numbers.map_or(self.start + i, |n| n[i])
@@ -150,9 +156,14 @@ impl<'d> Reader<'d> {
         Ok(Block { start, rows: kept, cols, x, weights, numbers, has_missing })
     }
 
-    /// As [`block`](Self::block), row by row.
+    /// As [`block`](Self::block), row by row, without checking the cells. Rows that lie in memory already are not copied.
     fn row_block(&mut self, start: usize, rows: usize) -> Result<RowBlock<'_>> {
-        let cols = self.data.n_cols();
+        let (data, cols) = (self.data, self.data.n_cols());
+        if self.weights.is_none()
+            && let Some(x) = data.row_slice(start, rows)
+        {
+            return Ok(RowBlock { data, start, numbers: None, x, rows, weights: None });
+        }
         self.x.resize(rows * cols, 0.0);
         // invariant: the buffer was just given this size
         let out = ArrayViewMut2::from_shape((rows, cols), &mut self.x[..]).expect("block shape");
@@ -165,8 +176,7 @@ impl<'d> Reader<'d> {
         }
         let numbers = (kept < rows).then_some(&self.numbers[..]);
         let x = &self.x[..kept * cols];
-        check_cells(self.data, x, (kept, cols), (cols, 1), |i| numbers.map_or(start + i, |n| n[i]))?;
-        Ok(RowBlock { start, numbers, x, rows: kept, weights: self.weights.map(|_| &self.w[..]) })
+        Ok(RowBlock { data, start, numbers, x, rows: kept, weights: self.weights.map(|_| &self.w[..]) })
     }
 
     /// Weights and numbers of the rows of weight above zero, if the source has weights; how many rows there are.
@@ -196,7 +206,7 @@ fn compact(x: &mut [f64], start: usize, rows: usize, cols: usize, keep: &[usize]
 }
 
 /// The largest magnitude whose square is far from overflow.
-const LARGEST: f64 = 1e150;
+pub(crate) const LARGEST: f64 = 1e150;
 
 /// Whether any cell is missing; an error for a cell that can't be used. Rows and columns are given as (how many, from one to the next).
 fn check_cells(
@@ -260,6 +270,19 @@ where
 
 /// As [`sweep`] over blocks that are stored row by row.
 pub(crate) fn sweep_by_row<A, N, F>(data: &dyn RowSource, plan: Plan, new: N, fold: F) -> Result<A>
+where
+    A: Merge + Send,
+    N: Fn() -> A + Sync,
+    F: Fn(&mut A, &RowBlock<'_>) -> Result<()> + Sync,
+{
+    sweep_unchecked(data, plan, new, |total, block| {
+        block.check()?;
+        fold(total, block)
+    })
+}
+
+/// As [`sweep_by_row`], for a fold that finds out for itself whether to call [`RowBlock::check`], or is not the first to meet the rows.
+pub(crate) fn sweep_unchecked<A, N, F>(data: &dyn RowSource, plan: Plan, new: N, fold: F) -> Result<A>
 where
     A: Merge + Send,
     N: Fn() -> A + Sync,

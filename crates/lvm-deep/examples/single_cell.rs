@@ -138,7 +138,7 @@ fn impute(vae: &Vae, test: &Dataset, data: &Dataset, seed: u64) -> Outcome {
     let there: Tensor = 1.0 - &hidden;
     let seen =
         Batch { x: &rows.x * &there, observed: Some(there), condition: rows.condition.as_ref().map(Tensor::shallow_clone), weights: None };
-    let filled = Impute { importance_draws: 100, imputations: 1, memory: EvaluationMemory::default() }.run(vae, &seen, seed)?.mean;
+    let filled = Impute { importance_draws: 100, imputations: 1, ..Default::default() }.run(vae, &seen, seed)?.mean;
     // for comparison: the gene's share of all training counts, times what is seen of the cell
     let sum = |t: &Tensor, dim: i64| t.sum_dim_intlist([dim].as_slice(), true, Kind::Float);
     let share = sum(&data.rows.x, 0);

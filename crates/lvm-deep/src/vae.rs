@@ -9,6 +9,7 @@ use crate::noise::Noise;
 use crate::parameters::Parameters;
 use crate::posterior::{Family, Posterior};
 use crate::prior::Prior;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use tch::{Device, Kind, Tensor};
 
@@ -72,8 +73,10 @@ impl Vae {
         let x = &data.rows.x;
         let vae = Self::untrained(architecture, Some(data), x.kind(), x.device(), seed)?;
         vae.check(&data.rows)?;
+        let (mean, sd) = column_standard(&data.rows);
+        vae.parts.likelihood.standardise(&mean, &sd);
         if let Some(bias) = vae.parts.decoder.output_bias()
-            && let Some(start) = vae.parts.likelihood.start(&column_means(&data.rows))
+            && let Some(start) = vae.parts.likelihood.start(&mean)
             && bias.size() == start.size()
         {
             tch::no_grad(|| bias.shallow_clone().copy_(&start));
@@ -146,9 +149,12 @@ impl Vae {
     pub(crate) fn log_likelihood_of(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
         let mut entries = self.parts.likelihood.log_prob_entries(outputs, batch);
         if let Some(observed) = &batch.observed {
-            entries = entries * observed;
+            entries = &entries * observed;
         }
-        let sum = entries.sum_dim_intlist([-1].as_slice(), false, None);
+        let sum = match planted("vae_mean_over_columns") {
+            true => entries.mean_dim([-1].as_slice(), false, None),
+            false => entries.sum_dim_intlist([-1].as_slice(), false, None),
+        };
         match self.parts.likelihood.log_prob_row(batch) {
             Some(row) => sum + row,
             None => sum,
@@ -173,7 +179,8 @@ impl Vae {
 pub(crate) fn column_means(batch: &Batch) -> Tensor {
     let mut weight = batch.observed.as_ref().map_or_else(|| batch.x.ones_like(), Tensor::shallow_clone);
     if let Some(w) = &batch.weights {
-        weight = weight * w.unsqueeze(1);
+        // out of place: `*=` would write into the mask
+        weight = &weight * w.unsqueeze(1);
     }
     (&batch.x * &weight).sum_dim_intlist([0].as_slice(), false, None) / weight.sum_dim_intlist([0].as_slice(), false, None).clamp_min(1e-30)
 }

@@ -39,7 +39,7 @@ const fn mutant(
     Mutant { name, what, published, layer, id, case, quantity }
 }
 
-use Layer::{C, D, L, N, O, P, S};
+use Layer::{C, D, L, N, O, P, S, V};
 
 /// Every planted fault.
 #[rustfmt::skip] // a table
@@ -96,6 +96,14 @@ pub const CATALOGUE: &[Mutant] = &[
     mutant("steps_share_stream", ("generator started anew at every step", "VERIFY §3.4"), (O, "O4"), "stochastic fit", "natural gradient from N(0, I): end"),
     mutant("blocks_share_stream", ("generator shared by blocks of draws", "cmdstanr 936"), (D, "D1"), "draws of a bound", "log weights of a bound"),
     mutant("epochs_share_order", ("every epoch in the same order", "VERIFY §3.4"), (D, "D1"), "draws of a bound", "epochs in the same order"),
+    mutant("vae_kl_mean", ("KL averaged over latents instead of summed", "grammarVAE 2"), (V, "V1"), "vae_bernoulli_2d", "KL to the prior"),
+    mutant("vae_mean_over_columns", ("log-likelihood averaged over columns", "pytorch/examples 294"), (V, "V1"), "vae_gaussian_1d", "reconstruction"),
+    mutant("vae_gaussian_two_pi", ("2π omitted from the decoder's normal", "VERIFY §3.4"), (V, "V1"), "vae_gaussian_1d", "reconstruction"),
+    mutant("vae_beta_ignored", ("the KL weight is stored and not used", "lightning-bolts 328"), (V, "V6"), "loss of wine", "the KL weight enters"),
+    mutant("vae_log_variance_as_log_sd", ("log variance read as log standard deviation", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "mean ELBO by draws"),
+    mutant("vae_no_log_det", ("log q without the log determinant", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "mean ELBO by draws"),
+    mutant("vae_iwae_mean_of_logs", ("IWAE as the mean of log weights", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "what IWAE_5000 lacks"),
+    mutant("vae_temperatures_reversed", ("temperatures of annealing reversed", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "log p by annealing"),
 ];
 
 /// Runs every fault with `program`, which must be the build that can have them; `watch` is told of each as it ends.
@@ -105,7 +113,9 @@ pub const CATALOGUE: &[Mutant] = &[
 pub fn kill_matrix(program: &Path, names: &[String], mut watch: impl FnMut(&Kill)) -> Result<KillMatrix, String> {
     let mut matrix = KillMatrix { kills: Vec::new(), false_alarms: Vec::new() };
     let mut controls: Vec<(&str, &str)> = Vec::new();
-    for m in CATALOGUE.iter().filter(|m| names.is_empty() || names.iter().any(|n| n == m.name)) {
+    // faults of neural models are in the build that has them, and in no other
+    let here = |m: &&Mutant| (m.layer == V) == cfg!(feature = "deep");
+    for m in CATALOGUE.iter().filter(here).filter(|m| names.is_empty() || names.iter().any(|n| n == m.name)) {
         let found = red(program, m, Some(m.name))?;
         let kill = judge(m, &found);
         watch(&kill);

@@ -30,6 +30,7 @@ pub fn run(subject: &dyn Subject, options: &Options, watch: impl FnMut(&Group<'_
     every_group(&mut suite, options);
     let (checks, exhibits) = (std::mem::take(&mut suite.checks), std::mem::take(&mut suite.exhibits));
     let headlines = std::mem::take(&mut suite.headlines);
+    let (variances, judgements) = (std::mem::take(&mut suite.variances), std::mem::take(&mut suite.judgements));
     Report {
         schema: "lvm-verify/1",
         subject: subject.name().to_owned(),
@@ -44,6 +45,8 @@ pub fn run(subject: &dyn Subject, options: &Options, watch: impl FnMut(&Group<'_
         summary: summarise(&checks),
         checks,
         headlines,
+        variances,
+        judgements,
         exhibits,
     }
 }

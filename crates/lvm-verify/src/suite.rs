@@ -3,6 +3,8 @@
 use crate::case::CaseError;
 use crate::check::{Check, Layer, Shown, Source, Tolerance, Verdict};
 use crate::headline::Headline;
+use crate::report::confusion::Judgement;
+use crate::report::variances::GradientVariance;
 use crate::stochastic::ErrorBudget;
 use crate::subject::Subject;
 use clap::ValueEnum;
@@ -39,17 +41,16 @@ pub enum Budget {
     /// Within fifteen minutes.
     #[default]
     Full,
-    /// As long as it takes: every engine from twenty seeds, calibration by simulation.
+    /// As long as it takes: the stochastic engine from twenty seeds on every posterior, calibration by simulation.
     Nightly,
 }
 
 impl Budget {
-    /// Independent seeds for the checks of an optimiser, since one run has unknown noise: 2, 5, 20 (R5).
+    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2.
     pub fn seeds(self) -> usize {
         match self {
             Budget::Quick => 2,
-            Budget::Full => 5,
-            Budget::Nightly => 20,
+            Budget::Full | Budget::Nightly => 20,
         }
     }
 }
@@ -111,6 +112,10 @@ pub struct Suite<'s> {
     pub comparisons: usize,
     /// The five numbers of each model.
     pub headlines: Vec<Headline>,
+    /// The variances of the gradient estimators.
+    pub variances: Vec<GradientVariance>,
+    /// The verdict of each q whose truth is known.
+    pub judgements: Vec<Judgement>,
 }
 
 /// A group of checks that would be run.
@@ -138,6 +143,8 @@ impl<'s> Suite<'s> {
             error_budget: ErrorBudget::default(),
             comparisons: 0,
             headlines: Vec::new(),
+            variances: Vec::new(),
+            judgements: Vec::new(),
         }
     }
 
@@ -177,6 +184,8 @@ impl<'s> Suite<'s> {
             checks: Vec::new(),
             exhibits: Vec::new(),
             headlines: Vec::new(),
+            variances: Vec::new(),
+            judgements: Vec::new(),
             flags: self.flags(),
             clock: Instant::now(),
         };
@@ -201,6 +210,8 @@ impl<'s> Suite<'s> {
             watch(&group);
         }
         self.headlines.append(&mut group.headlines);
+        self.variances.append(&mut group.variances);
+        self.judgements.append(&mut group.judgements);
         self.checks.append(&mut group.checks);
         self.exhibits.append(&mut group.exhibits);
     }
@@ -260,6 +271,10 @@ pub struct Group<'s> {
     pub exhibits: Vec<crate::report::exhibit::Exhibit>,
     /// The five numbers of each model.
     pub headlines: Vec<Headline>,
+    /// The variances of the gradient estimators.
+    pub variances: Vec<GradientVariance>,
+    /// The verdict of each q whose truth is known.
+    pub judgements: Vec<Judgement>,
     /// What the command that reproduces a check needs besides the check's name.
     flags: String,
     clock: Instant,

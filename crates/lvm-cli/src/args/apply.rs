@@ -27,6 +27,9 @@ pub(crate) struct ScoreArgs {
     /// Print one JSON object instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) estimate: super::EstimateArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
@@ -39,6 +42,9 @@ pub(crate) struct PosteriorArgs {
     /// Also the posterior covariances of the latent coordinates, lower triangle row by row (PPCA and factor analysis)
     #[arg(long)]
     pub(crate) covariance: bool,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) device: super::DeviceArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -53,6 +59,9 @@ pub(crate) struct MapArgs {
     /// Bartlett's scores, argmax p(x | z), instead of the MAP (factor analysis)
     #[arg(long)]
     pub(crate) bartlett: bool,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) device: super::DeviceArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -79,6 +88,13 @@ pub(crate) struct SampleArgs {
     /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: u64,
+    /// Expected values E[x | z] instead of draws (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long)]
+    pub(crate) means: bool,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) device: super::DeviceArgs,
     #[command(flatten)]
     pub(crate) out: TableOutArgs,
 }
@@ -91,6 +107,17 @@ pub(crate) struct ImputeArgs {
     /// Write the conditional standard deviation of every cell (0 where it was observed) to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) sd: Option<PathBuf>,
+    /// Importance draws a row (vae, 1000)
+    #[cfg(feature = "deep")]
+    #[arg(short = 'k', long, value_name = "K", value_parser = super::shared::at_least_one)]
+    pub(crate) draws: Option<usize>,
+    /// Seed of the draws (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = seed)]
+    pub(crate) seed: u64,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) device: super::DeviceArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]

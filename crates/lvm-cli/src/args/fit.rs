@@ -22,6 +22,12 @@ pub(crate) enum FitCommand {
     MultinomialMixture(FitMultinomialArgs),
     /// Latent Dirichlet allocation by variational inference: topics of documents, which are rows of counts
     Lda(FitLdaArgs),
+    /// Variational autoencoder
+    #[cfg(feature = "deep")]
+    Vae(Box<super::FitVaeArgs>),
+    /// Variational autoencoder (not in this build)
+    #[cfg(not(feature = "deep"))]
+    Vae(super::AbsentArgs),
 }
 
 /// `lvm fit gmm`.
@@ -105,7 +111,7 @@ pub(crate) struct FitFaArgs {
     pub(crate) init: Option<PathBuf>,
     /// DATA is not a table of rows but the covariance or correlation matrix (D x D) of N rows
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one,
-        conflicts_with_all = ["columns", "without", "weights", "missing", "stream", "seed"])]
+        conflicts_with_all = ["columns", "without", "weights", "missing", "stream", "scale", "transpose", "seed"])]
     pub(crate) covariance_of: Option<usize>,
     #[command(flatten)]
     pub(crate) factor: FactorArgs,

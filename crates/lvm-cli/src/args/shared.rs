@@ -5,10 +5,10 @@ use lvm_data::{Header, ReadOptions, Separator};
 use std::path::{Path, PathBuf};
 
 /// Which numbers of which file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct DataArgs {
-    /// The table: .csv, .tsv (header or none) or .npy; - for standard input
+    /// The table: .csv, .tsv (header or none), .npy, MNIST idx or Matrix Market .mtx, also with .gz; - for standard input
     #[arg(value_name = "DATA", help_heading = "Arguments")]
     pub(crate) data: PathBuf,
     /// Use these columns only: names, or numbers from 1; separated by commas
@@ -25,13 +25,19 @@ pub(crate) struct DataArgs {
     pub(crate) missing: bool,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+    /// Divide every number by this: 255 makes grey levels of bytes
+    #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = positive)]
+    pub(crate) scale: Option<f64>,
+    /// The columns of the file are the rows, as in files of genes by cells
+    #[arg(long, conflicts_with_all = ["columns", "without", "weights", "stream"])]
+    pub(crate) transpose: bool,
     /// Read rows from disk again in every pass instead of holding the table in memory (on by itself above 1 GiB)
     #[arg(long)]
     pub(crate) stream: bool,
 }
 
 /// How the file is read, where that can't be found out from its content.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct FormatArgs {
     /// Whether the first line holds names
     #[arg(long, value_enum, ignore_case = true, default_value_t = HeaderChoice::Auto, hide_possible_values = true, value_name = "auto|yes|no")]

@@ -110,7 +110,7 @@ fn open(data: &crate::args::DataArgs, what: &str) -> Outcome<Input> {
         true => {
             Err(Failure::usage(format!("--missing: {what} has no place for missing values; lvm impute fills them under another model")))
         }
-        false => Input::open(data),
+        false => Input::open_complete(data),
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) fn run(command: FitCommand) -> Outcome {
         FitCommand::Bppca(args) => bayesian::fit_ppca(&args),
         FitCommand::MultinomialMixture(args) => bayesian::fit_multinomial(&args),
         FitCommand::Lda(args) => bayesian::fit_lda(&args),
+        #[cfg(feature = "deep")]
+        FitCommand::Vae(args) => crate::commands::neural::fit(&args),
+        #[cfg(not(feature = "deep"))]
+        FitCommand::Vae(_) => Err(crate::commands::absent()),
     }
 }
 

@@ -99,18 +99,22 @@ pub(crate) fn score(report: &ScoreReport) -> String {
         lines.push(("AIC", number(aic)));
     }
     let mut text = facts(&lines);
-    let mut order: Vec<usize> = (0..report.log_evidence.len()).collect();
-    order.sort_by(|a, b| report.log_evidence[*a].total_cmp(&report.log_evidence[*b]));
-    order.truncate(5);
-    let rows: Vec<_> = order.iter().map(|&row| vec![row.to_string(), number(report.log_evidence[row])]).collect();
-    text += "\nthe least likely rows (numbered from 0)\n";
-    text += &grid(&["row".to_owned(), "log p(x)".to_owned()], &rows);
+    text += &least_likely(&report.log_evidence);
     text += &left_out(&report.table.skipped_columns);
     text += &match &report.output {
         Some(path) => format!("\nlog p(x) of every row is in {path}\n"),
         None => "\nlog p(x) of every row: -o FILE, or -o - for standard output\n".to_owned(),
     };
     text
+}
+
+/// The rows with the smallest log p(x).
+pub(crate) fn least_likely(log_evidence: &[f64]) -> String {
+    let mut order: Vec<usize> = (0..log_evidence.len()).collect();
+    order.sort_by(|a, b| log_evidence[*a].total_cmp(&log_evidence[*b]));
+    order.truncate(5);
+    let rows: Vec<_> = order.iter().map(|&row| vec![row.to_string(), number(log_evidence[row])]).collect();
+    "\nthe least likely rows (numbered from 0)\n".to_owned() + &grid(&["row".to_owned(), "log p(x)".to_owned()], &rows)
 }
 
 /// `lvm info`.
@@ -146,7 +150,7 @@ pub(crate) fn written(what: &str, rows: usize, path: &str, skipped: &[Skipped]) 
 }
 
 /// Columns that were left out, one a line.
-pub(super) fn left_out(skipped: &[Skipped]) -> String {
+pub(crate) fn left_out(skipped: &[Skipped]) -> String {
     if skipped.is_empty() {
         return String::new();
     }
@@ -173,7 +177,7 @@ pub(super) fn title(model: &str, parameters: &Parameters, d: usize) -> String {
     }
 }
 
-pub(super) fn table_line(table: &TableReport) -> String {
+pub(crate) fn table_line(table: &TableReport) -> String {
     let weight = table.total_weight.map_or(String::new(), |w| format!(" of total weight {}", number(w)));
     format!("{}: {}{weight}, {}", table.data, count(table.n, "row"), count(table.d, "column"))
 }
@@ -235,7 +239,7 @@ fn size_name(model: &str) -> &'static str {
 }
 
 /// `name  value`, one a line.
-pub(super) fn facts(lines: &[(&str, String)]) -> String {
+pub(crate) fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{name:<14}  {value}\n")).collect()
 }
 

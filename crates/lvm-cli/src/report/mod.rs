@@ -1,17 +1,21 @@
 //! What the program says: one value for each command, printed as JSON ([`json`]) or for people ([`human`]).
 
 pub(crate) mod bound;
-mod grid;
+pub(crate) mod grid;
 pub(crate) mod human;
 pub(crate) mod inference;
 pub(crate) mod json;
 mod parameters;
+#[cfg(feature = "deep")]
+pub(crate) mod vae;
 pub(crate) mod verdict;
 
 pub(crate) use bound::{Bound, BoundReport};
 pub(crate) use grid::count;
 pub(crate) use json::{FitRecord, FitReport, InfoReport, Reached, ScoreReport, SelectReport, Skipped, TableReport};
 pub(crate) use parameters::{Parameters, nested};
+#[cfg(feature = "deep")]
+pub(crate) use vae::{VaeInfo, VaeReport};
 
 use crate::failure::Outcome;
 use serde::Serialize;

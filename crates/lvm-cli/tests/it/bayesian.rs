@@ -123,7 +123,8 @@ fn what_a_newcomer_types_wrongly() {
     folder.refused("fit bgmm counts.csv -k 2", 1, &["singular", "--covariance diag"]);
     folder.refused("fit bgmm few.csv -k 9", 1, &["few.csv", "9"]);
     folder.refused("fit bgmm same.csv -k 2", 1, &["same.csv"]);
-    folder.refused("fit bgmm holes.csv -k 1", 1, &["line 3"]);
+    let told = folder.refused("fit bgmm holes.csv -k 1", 1, &["line 3", "no place for missing", "lvm impute"]);
+    assert!(!told.contains("says that cells may be missing"), "{told}");
     folder.refused("fit bppca counts.csv -q 12", 1, &["counts.csv"]);
     folder.refused("fit bppca same.csv -q 1", 1, &["same.csv"]);
     folder.refused("fit lda counts.csv -k 2 --batch 10", 2, &["--online"]);

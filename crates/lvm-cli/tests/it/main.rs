@@ -3,10 +3,17 @@
 mod apply;
 mod bad_input;
 mod bayesian;
+mod compare;
 mod fit;
 mod golden;
 mod harness;
 mod infer;
+#[cfg(feature = "deep")]
+mod neural;
+#[cfg(feature = "deep")]
+mod neural_bad_input;
+#[cfg(not(feature = "deep"))]
+mod no_neural;
 mod select;
 mod tour;
 mod typos;

@@ -50,13 +50,16 @@ pub(super) fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64
 
 pub(super) fn eigh(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     let n = a.nrows();
+    // faer's thresholds are absolute: away from the size of 1 it stops short of rounding. A power of two costs no digit.
+    let exponent = a.iter().fold(0.0, |m: f64, v| m.max(v.abs())).log2().floor().clamp(-1000.0, 1000.0);
+    let a = &a * (-exponent).exp2();
     let (mut vectors, mut values) = (Mat::zeros(n, n), Diag::zeros(n));
     let par = split(n, n);
     let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, par, Default::default()));
     let stack = MemStack::new(&mut memory);
-    self_adjoint_evd(a.into_faer(), values.as_mut(), Some(vectors.as_mut()), par, stack, Default::default())
+    self_adjoint_evd(a.view().into_faer(), values.as_mut(), Some(vectors.as_mut()), par, stack, Default::default())
         .map_err(|_| ErrorKind::Decomposition { what: "symmetric eigen-decomposition" })?;
-    let values: Array1<f64> = values.column_vector().iter().copied().collect();
+    let values: Array1<f64> = values.column_vector().iter().map(|v| v * exponent.exp2()).collect();
     Ok(descending(values.view(), owned(vectors.as_ref()).view()))
 }
 

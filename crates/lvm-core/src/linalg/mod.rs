@@ -239,6 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn eigenpairs_do_not_depend_on_the_scale() {
+        let a = Array2::from_shape_fn((40, 40), |(i, j)| ((i * j) as f64 * 0.37 + (i + j) as f64).sin());
+        let a = a.t().dot(&a);
+        let (values, vectors) = eigh(a.view()).unwrap();
+        for power in [-900, -40, 40, 900] {
+            let scale = 2.0_f64.powi(power);
+            let (scaled, same) = eigh((&a * scale).view()).unwrap();
+            // LAPACK scales by its own rule: 64 roundings of the largest
+            assert!(values.iter().zip(&scaled).all(|(v, s)| (v - s / scale).abs() <= 64.0 * f64::EPSILON * values[0]), "{power}");
+            let residual = a.dot(&same) - &same * &(&scaled / scale);
+            assert!(residual.iter().all(|r| r.abs() <= 256.0 * f64::EPSILON * values[0]), "{power}");
+        }
+        assert_eq!(eigh(Array2::zeros((3, 3)).view()).unwrap().0, Array1::<f64>::zeros(3));
+        assert_eq!(vectors.dim(), (40, 40));
+    }
+
+    #[test]
     fn svd_and_qr_rebuild_a_tall_matrix() {
         let a = array![[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]];
         let (u, s, vt) = svd(a.view()).unwrap();

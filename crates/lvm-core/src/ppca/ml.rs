@@ -57,7 +57,7 @@ impl PpcaMl {
     /// If the data is unusable or has missing entries, has fewer than two rows or no variation, or if not q < D.
     pub fn fit(&self, data: &dyn RowSource, seed: u64) -> Result<Fitted<Ppca>> {
         check_components(self.components, data.n_cols())?;
-        let spectrum = Spectrum::of(data, self.components, self.solver, seed)?;
+        let spectrum = Spectrum::leading(data, self.components, self.solver, seed)?;
         from_spectrum(&spectrum, self.components, seed)
     }
 }
@@ -65,10 +65,9 @@ impl PpcaMl {
 /// q < D.
 pub(super) fn check_components(q: usize, d: usize) -> Result<()> {
     if q >= d && d > 0 {
-        return Err(Error::config(
-            "components",
-            format!("{q} asked for, but {d} columns leave a direction for the noise only up to {}", d - 1),
-        ));
+        let leave = if d == 1 { "1 column leaves".to_owned() } else { format!("{d} columns leave") };
+        let message = format!("{q} asked for, but {leave} a direction for the noise only up to {}", d - 1);
+        return Err(Error::config("components", message));
     }
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 mod complete;
 mod em;
+mod lanczos;
 mod minka;
+mod mixed;
 mod ml;
 mod pca;
 mod randomized;

@@ -56,7 +56,7 @@ impl Pca {
     /// # Errors
     /// If the data is unusable or has missing entries, or `components` is too large.
     pub fn fit(data: &dyn RowSource, components: usize, solver: Solver, seed: u64) -> Result<Self> {
-        let spectrum = Spectrum::of(data, components, solver, seed)?;
+        let spectrum = Spectrum::leading(data, components, solver, seed)?;
         let most = spectrum.rows.min(data.n_cols());
         if components > most {
             let message = format!("{components} asked for, but {} rows of {} columns have {most}", spectrum.rows, data.n_cols());

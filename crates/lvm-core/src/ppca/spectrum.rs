@@ -1,6 +1,6 @@
 //! The leading eigenvalues and eigenvectors of a table's covariance.
 
-use super::{fix_signs, randomized};
+use super::{fix_signs, mixed, randomized};
 use crate::error::{Error, ErrorKind, Result};
 use crate::linalg;
 use crate::moments::{mean_and_variances, moments, refuse_missing};
@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Solver {
     /// `Gram` when there are fewer rows than columns, otherwise `Covariance`; `Randomized` when the smaller side exceeds 8192, where
-    /// the exact routes would hold a matrix of more than 512 MiB and take minutes.
+    /// the exact routes would hold a matrix of more than 512 MiB and take minutes. For a fit of few components to a large table
+    /// ([`PpcaMl`](super::PpcaMl), [`Pca`](super::Pca); N ≥ 4 D, D ≥ 256, D ≥ 12 (q + 6)), through single precision where a certificate
+    /// in f64 shows that the log-likelihood is the maximum to 1e-12 of itself; rows are then read twice, and axes are right to about
+    /// 1e-6 (1e-4 is certified). [`Spectrum::of`] never does that.
     #[default]
     Auto,
     /// Eigen-decomposition of the covariance (D, D): N D² + O(D³). Exact; the whole spectrum.
@@ -64,15 +67,7 @@ impl Spectrum {
     /// If the data is unusable or has missing entries, if there are fewer than two rows or all are equal, or if `components` is
     /// more than D.
     pub fn of(data: &dyn RowSource, components: usize, solver: Solver, seed: u64) -> Result<Self> {
-        check_shape(data, None)?;
-        let (n, d) = (n_present(data), data.n_cols());
-        if components > d {
-            return Err(Error::config("components", format!("{components} asked for, but the table has {d} columns")));
-        }
-        if n < 2 {
-            return Err(ErrorKind::TooFewRows { rows: n, needed: 2, why: "a variance" }.into());
-        }
-        refuse_missing(data, "the closed form of principal components")?;
+        let (n, d) = check(data, components)?;
         let exact = n.min(d) <= EXACT_SIDE;
         let spectrum = match solver {
             Solver::Auto if exact && n < d => gram(data, components),
@@ -84,11 +79,30 @@ impl Spectrum {
                 randomized::spectrum(data, components, oversampling, power_iterations, seed)
             }
         }?;
-        // negated so that a NaN is caught too
-        if !(spectrum.total_variance > 0.0) {
-            return Err(ErrorKind::NoVariation.into());
+        spectrum.varied()
+    }
+
+    /// As [`of`](Self::of), where no more than the first `components` eigenvalues are wanted: `Auto` may stop there.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(super) fn leading(data: &dyn RowSource, components: usize, solver: Solver, seed: u64) -> Result<Self> {
+        if solver == Solver::Auto {
+            let (n, d) = check(data, components)?;
+            if d <= EXACT_SIDE
+                && mixed::worthwhile(n, d, components)
+                && let Some(spectrum) = mixed::spectrum(data, components)?
+            {
+                return spectrum.varied();
+            }
         }
-        Ok(spectrum)
+        Spectrum::of(data, components, solver, seed)
+    }
+
+    /// Refuses rows that are all equal.
+    fn varied(self) -> Result<Self> {
+        // negated so that a NaN is caught too
+        if !(self.total_variance > 0.0) { Err(ErrorKind::NoVariation.into()) } else { Ok(self) }
     }
 
     /// The variance below which a direction can't be told from rounding: 16 D ε λ₁.
@@ -110,6 +124,20 @@ impl Spectrum {
     pub fn rank(&self) -> usize {
         self.eigenvalues.iter().take_while(|v| **v > self.floor()).count()
     }
+}
+
+/// Rows that are there and columns of a table that has a spectrum with `components` axes.
+fn check(data: &dyn RowSource, components: usize) -> Result<(usize, usize)> {
+    check_shape(data, None)?;
+    let (n, d) = (n_present(data), data.n_cols());
+    if components > d {
+        return Err(Error::config("components", format!("{components} asked for, but the table has {d} columns")));
+    }
+    if n < 2 {
+        return Err(ErrorKind::TooFewRows { rows: n, needed: 2, why: "a variance" }.into());
+    }
+    refuse_missing(data, "the closed form of principal components")?;
+    Ok((n, d))
 }
 
 /// Sorted eigenpairs as a spectrum of `components` axes.

@@ -8,12 +8,16 @@ mod exp;
 mod exp_digamma;
 mod log;
 mod outer_products;
+mod scores;
+mod single_strips;
 mod strips;
 
 pub(crate) use exp::exp_negative;
 pub(crate) use exp_digamma::ExpDigamma;
 pub(crate) use log::log;
 use outer_products::OuterProducts;
+pub(crate) use scores::{Axes, ScoreSums};
+pub(crate) use single_strips::{SingleStrips, Sums as SingleSums, roundings as single_roundings};
 pub(crate) use strips::{Strips, Weighted};
 
 use pulp::{Arch, Simd, WithSimd};
@@ -51,37 +55,38 @@ pub(crate) fn vectors_mut<S: Simd>(x: &mut [f64]) -> &mut [S::f64s] {
 
 /// Scratch space that starts on a cache line: a vector of 64 bytes that straddles two lines loads at half the speed.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    buffer: Vec<f64>,
+pub(crate) struct Scratch<T = f64> {
+    buffer: Vec<T>,
     offset: usize,
     len: usize,
 }
 
-impl Scratch {
+impl<T: Copy + Default> Scratch<T> {
     /// Makes room for `len` numbers; what they hold is not said.
     pub(crate) fn resize(&mut self, len: usize) {
-        if len + LANES > self.buffer.len() {
-            self.buffer = vec![0.0; len + LANES];
-            self.offset = self.buffer.as_ptr().align_offset(64).min(LANES);
+        let line = 64 / size_of::<T>();
+        if len + line > self.buffer.len() {
+            self.buffer = vec![T::default(); len + line];
+            self.offset = self.buffer.as_ptr().align_offset(64).min(line);
         }
         self.len = len;
     }
 
     /// The numbers.
-    pub(crate) fn get(&self) -> &[f64] {
+    pub(crate) fn get(&self) -> &[T] {
         &self.buffer[self.offset..self.offset + self.len]
     }
 
     /// The numbers, to write.
-    pub(crate) fn get_mut(&mut self) -> &mut [f64] {
+    pub(crate) fn get_mut(&mut self) -> &mut [T] {
         &mut self.buffer[self.offset..self.offset + self.len]
     }
 
     /// Room for `len` numbers, all zero.
-    pub(crate) fn zeros(&mut self, len: usize) -> &mut [f64] {
+    pub(crate) fn zeros(&mut self, len: usize) -> &mut [T] {
         self.resize(len);
         let out = self.get_mut();
-        out.fill(0.0);
+        out.fill(T::default());
         out
     }
 }

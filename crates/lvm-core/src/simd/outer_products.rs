@@ -19,7 +19,7 @@ pub(crate) struct OuterProducts<'a> {
 
 /// Strips of columns in a tile of sums: with 32 registers 3 vectors by 8 rows are 24 sums, with 16 registers 3 by 4 are 12; the rest
 /// is for what is multiplied.
-const WIDTH: usize = 3;
+pub(super) const WIDTH: usize = 3;
 
 impl WithSimd for OuterProducts<'_> {
     type Output = ();
@@ -51,7 +51,7 @@ impl OuterProducts<'_> {
 
 /// Σ_n b_n a_nᵀ for a strip b and W strips a, added to the columns from strip `j` on of the rows of b in the sums.
 #[inline(always)]
-fn tiles<S: Simd, const H: usize, const W: usize>(
+pub(super) fn tiles<S: Simd, const H: usize, const W: usize>(
     simd: S,
     b: &[[f64; LANES]],
     a: [&[[f64; LANES]]; W],

@@ -7,7 +7,7 @@ use super::{LANES, OuterProducts, Scratch};
 use pulp::{Simd, WithSimd};
 
 /// Rows gathered: with 784 columns they still fit in the second-level cache.
-const CAPACITY: usize = 128;
+pub(super) const CAPACITY: usize = 128;
 
 /// Rows v_n whose outer products are still to be added.
 #[derive(Debug, Default)]
@@ -58,13 +58,13 @@ impl Strips {
 }
 
 /// v_n = √w_n (x_n − c) written to the strips, and Σ_n w_n (x_n − c).
-struct Gather<'a> {
-    from: Weighted<'a>,
+pub(super) struct Gather<'a> {
+    pub(super) from: Weighted<'a>,
     /// The row of V that the first row becomes.
-    to: usize,
+    pub(super) to: usize,
     /// V; columns from D on become 0.
-    v: &'a mut [f64],
-    first: &'a mut [f64],
+    pub(super) v: &'a mut [f64],
+    pub(super) first: &'a mut [f64],
 }
 
 /// Strips at once: each sum waits for the one before it, so there must be several.

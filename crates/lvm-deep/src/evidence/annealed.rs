@@ -11,6 +11,7 @@ use crate::posterior::Spread;
 use crate::tensor::to_values;
 use crate::vae::Vae;
 use lvm_core::bound::{Bound, Estimate};
+use lvm_core::mutant::planted;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -37,7 +38,7 @@ pub enum Path {
 /// Each chain's log w is on average below log p(x), as is the logarithm of the mean weight of several chains; both rise to it as T grows.
 ///
 /// Steps are tuned first, by pilot chains that run the same path and adapt log ε of each row and temperature towards the acceptance asked
-/// for, and are then held fixed: chains that adapt while they are weighted would not leave f_t invariant, and E[w] = p(x) would be lost.
+/// for, and are then held fixed: chains that adapt while they are weighted would not leave f_t invariant, and E\[w\] = p(x) would be lost.
 /// Nor is the reverse run valid unless its transitions are those of the forward run.
 ///
 /// Neal 2001; Wu, Burda, Salakhutdinov & Grosse 2017. Fails where modes are far apart: chains stay in the mode where they started,
@@ -135,6 +136,7 @@ impl Annealed {
         let t_max = self.temperatures as f64;
         let linear = (0..=self.temperatures).map(|t| t as f64 / t_max);
         match self.path {
+            _ if planted("vae_temperatures_reversed") => linear.map(|u| 1.0 - u).collect(),
             Path::Posterior => linear.collect(),
             Path::Prior => {
                 // σ(4 (2t/T − 1)), moved and stretched to [0, 1]

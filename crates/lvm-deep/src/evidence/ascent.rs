@@ -184,7 +184,7 @@ mod tests {
             Ascent { gradient_tolerance: 1e-9, ..Default::default() }
                 .maximise(start, &mut |p| {
                     let (a, b) = (p.select(1, 0), p.select(1, 1));
-                    Ok(-((-&a + 1.0).square() + c * (b - a.square()).square()))
+                    Ok(-((&a - 1.0).square() + c * (b - a.square()).square()))
                 })
                 .unwrap()
         };

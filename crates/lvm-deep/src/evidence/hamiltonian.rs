@@ -114,7 +114,7 @@ impl Trajectory<'_> {
             z = &z + &e * &p;
             let here = ends.at(&z)?;
             let part = if leap == self.leapfrogs { 0.5 } else { 1.0 };
-            p = p + &e * here.slope(self.beta) * part;
+            p += &e * here.slope(self.beta) * part;
             last = Some(here);
         }
         let Some(proposal) = last else {

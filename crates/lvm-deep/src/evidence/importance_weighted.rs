@@ -9,6 +9,7 @@ use crate::objective::KlTerm;
 use crate::tensor::to_values;
 use crate::vae::Vae;
 use lvm_core::bound::{Bound, Estimate};
+use lvm_core::mutant::planted;
 
 /// ELBO = E_q[log p(x | z)] − KL(q(z | x) ‖ p(z)) of every row by `draws` draws, with its standard error.
 ///
@@ -183,6 +184,11 @@ impl Default for LogSum {
 impl LogSum {
     pub(crate) fn add(&mut self, log_w: f64) {
         self.count += 1;
+        if planted("vae_iwae_mean_of_logs") {
+            let mean = if self.count == 1 { log_w } else { self.top + (log_w - self.top) / self.count as f64 };
+            *self = LogSum { top: mean, sum: self.count as f64, squares: self.count as f64, count: self.count };
+            return;
+        }
         if log_w > self.top {
             let shrink = (self.top - log_w).exp();
             self.sum = self.sum * shrink + 1.0;

@@ -124,15 +124,7 @@ fn log_joint_at(vae: &Vae, z: &Tensor, batch: &Batch, shared: bool) -> Tensor {
         return vae.log_likelihood(&z.unsqueeze(1).expand([g, n, -1], false).contiguous(), batch) + log_prior;
     }
     let outputs = vae.outputs(&z.unsqueeze(1), batch).expand([g, n, -1], false);
-    let mut entries = vae.parts.likelihood.log_prob_entries(&outputs, batch);
-    if let Some(observed) = &batch.observed {
-        entries *= observed;
-    }
-    let sum = entries.sum_dim_intlist([-1].as_slice(), false, None) + log_prior;
-    match vae.parts.likelihood.log_prob_row(batch) {
-        Some(row) => sum + row,
-        None => sum,
-    }
+    vae.log_likelihood_of(&outputs, batch) + log_prior
 }
 
 /// Σ_g w_g (1, z_g, z_g z_gᵀ) of every row for log weights that come by pieces.

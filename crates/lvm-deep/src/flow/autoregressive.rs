@@ -7,8 +7,8 @@ use tch::Tensor;
 /// How s scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
-    /// f(u) = σ u + (1 − σ) m with σ = 1/(1 + e^{−s−1}): a running average that can only contract, and starts by keeping most of u.
-    /// Kingma et al. 2016, eqs 14 and 15.
+    /// f(u) = σ u + (1 − σ) m with σ = 1/(1 + e^{−a−1}), a = 4 tanh(s/4): a running average that can only contract, and starts by keeping
+    /// most of u. Kingma et al. 2016, eqs 14 and 15, with a bounded gate: far from its mean the density would be 0/0 otherwise.
     Average,
     /// f(u) = u eᵃ + m with a = 4 tanh(s/4). Papamakarios, Pavlakou & Murray 2017, eq. 5, with a bounded scale.
     Affine,
@@ -17,8 +17,8 @@ pub enum Gate {
 /// So much is added to s: Kingma et al. advise that the gate starts open.
 const OPEN: f64 = 1.0;
 
-/// |log scale| stays below this, so that neither map nor inverse overflows in f32.
-const LOG_SCALE_LIMIT: f64 = 4.0;
+/// |a| stays below this, so that neither map nor inverse overflows in f32.
+const LIMIT: f64 = 4.0;
 
 /// f(u)_l = scale_l u_l + shift_l, with scale and shift of latent l from u₁ … u_{l−1} and a context, by a [`Made`] net.
 ///
@@ -45,17 +45,15 @@ impl Autoregressive {
     /// Scale, shift and log scale (…, L).
     fn terms(&self, u: &Tensor) -> (Tensor, Tensor, Tensor) {
         let (m, s) = self.net.forward(u, self.context.as_ref());
+        let a = (s / LIMIT).tanh() * LIMIT;
         match self.gate {
             Gate::Average => {
-                let s = s + OPEN;
+                let s = a + OPEN;
                 let scale = s.sigmoid();
                 // (1 − σ) m;   log σ = −log(1 + e⁻ˢ)
                 (scale.shallow_clone(), (-&s).sigmoid() * m, -Activation::Softplus.of(&-s))
             }
-            Gate::Affine => {
-                let log_scale = (s / LOG_SCALE_LIMIT).tanh() * LOG_SCALE_LIMIT;
-                (log_scale.exp(), m, log_scale)
-            }
+            Gate::Affine => (a.exp(), m, a),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn forward_all(steps: &[Box<dyn Flow>], u: &Tensor) -> (Tensor, Tenso
     for step in steps {
         let (next, step_log_det) = step.forward(&y);
         y = next;
-        log_det = log_det + step_log_det;
+        log_det += step_log_det;
     }
     (y, log_det)
 }
@@ -52,7 +52,7 @@ pub(crate) fn inverse_all(steps: &[Box<dyn Flow>], y: &Tensor) -> Option<(Tensor
     for step in steps.iter().rev() {
         let (before, step_log_det) = step.inverse(&u)?;
         u = before;
-        log_det = log_det + step_log_det;
+        log_det += step_log_det;
     }
     Some((u, log_det))
 }

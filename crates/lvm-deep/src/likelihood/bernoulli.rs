@@ -36,6 +36,10 @@ impl Likelihood for Bernoulli {
         outputs.sigmoid()
     }
 
+    fn mode(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {
+        outputs.gt(0.0).to_kind(outputs.kind())
+    }
+
     fn sample(&self, outputs: &Tensor, _batch: &Batch, noise: &mut Noise) -> Tensor {
         noise.uniform(&outputs.size()).less_tensor(&outputs.sigmoid()).to_kind(outputs.kind())
     }

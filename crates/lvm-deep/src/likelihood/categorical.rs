@@ -39,16 +39,21 @@ impl Likelihood for Categorical {
 
     fn log_prob_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
         let log_probabilities = self.log_probabilities(outputs);
-        let mut size = log_probabilities.size();
-        size.pop();
-        let index = batch.x.to_kind(Kind::Int64).expand(size, false).unsqueeze(-1);
-        log_probabilities.gather(-1, &index, false).squeeze_dim(-1)
+        // outputs may be the same for all rows, (…, 1, P)
+        let leading = outputs.dim() - 2;
+        let rows = [&outputs.size()[..leading], batch.x.size().as_slice()].concat();
+        let index = batch.x.to_kind(Kind::Int64).expand(rows.as_slice(), false).unsqueeze(-1);
+        log_probabilities.expand([rows.as_slice(), &[self.codes]].concat(), false).gather(-1, &index, false).squeeze_dim(-1)
     }
 
     fn mean(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {
         // Σ_k k p_k
         let codes = Tensor::arange(self.codes, (outputs.kind(), outputs.device()));
         (self.probabilities(outputs) * codes).sum_dim_intlist([-1].as_slice(), false, None)
+    }
+
+    fn mode(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {
+        self.log_probabilities(outputs).argmax(-1, false).to_kind(outputs.kind())
     }
 
     fn sample(&self, outputs: &Tensor, _batch: &Batch, noise: &mut Noise) -> Tensor {

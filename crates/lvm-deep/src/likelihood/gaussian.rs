@@ -5,6 +5,7 @@ use crate::data::Batch;
 use crate::error::Result;
 use crate::noise::Noise;
 use crate::parameters::{Scope, Start};
+use lvm_core::mutant::planted;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use tch::Tensor;
@@ -72,7 +73,8 @@ impl Likelihood for Gaussian {
     fn log_prob_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
         let (mean, log_variance) = self.moments(outputs);
         // −½ [log 2π + log σ² + (x − μ)² e^{−log σ²}]
-        ((&batch.x - mean).square() * (-&log_variance).exp() + log_variance + (2.0 * PI).ln()) * -0.5
+        let constant = if planted("vae_gaussian_two_pi") { 0.0 } else { (2.0 * PI).ln() };
+        ((&batch.x - mean).square() * (-&log_variance).exp() + log_variance + constant) * -0.5
     }
 
     fn mean(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {

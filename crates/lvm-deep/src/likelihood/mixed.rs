@@ -104,6 +104,11 @@ impl Likelihood for Mixed {
         self.assemble(&parts)
     }
 
+    fn mode(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
+        let parts: Vec<Tensor> = self.parts(outputs, batch).map(|(b, outputs, x)| b.likelihood.mode(&outputs, &x)).collect();
+        self.assemble(&parts)
+    }
+
     fn sample(&self, outputs: &Tensor, batch: &Batch, noise: &mut Noise) -> Tensor {
         let parts: Vec<Tensor> = self.parts(outputs, batch).map(|(b, outputs, x)| b.likelihood.sample(&outputs, &x, noise)).collect();
         self.assemble(&parts)
@@ -190,6 +195,7 @@ mod tests {
         let sigmoid = |a: f64| 1.0 / (1.0 + (-a).exp());
         let weights = [0.1f64.exp(), (-0.4f64).exp(), 2f64.exp()];
         let code = (weights[1] + 2.0 * weights[2]) / weights.iter().sum::<f64>();
+        agrees(&table().mode(&row(&OUTPUTS), &Batch::new(row(&X))), &[1.0, (-1f64).exp(), 2.0, 0.0, 1.5, 1.5], 1e-13);
         agrees(&mean, &[sigmoid(0.3), (-1f64).exp(), code, sigmoid(-2.0), 1.5, 1.5], 1e-13);
     }
 

@@ -12,6 +12,7 @@ pub mod negative_binomial;
 pub mod poisson;
 #[cfg(test)]
 pub(crate) mod proof;
+pub mod standardised;
 pub mod zero_inflated;
 
 pub use bernoulli::Bernoulli;
@@ -23,6 +24,7 @@ pub use mixed::{Block, Mixed};
 pub use multinomial::Multinomial;
 pub use negative_binomial::{Dispersion, NegativeBinomial};
 pub use poisson::Poisson;
+pub use standardised::{Standardised, Unit};
 pub use zero_inflated::ZeroInflated;
 
 use crate::data::Batch;
@@ -49,6 +51,11 @@ pub trait Likelihood: Send {
     /// E[x | z], (…, N, D).
     fn mean(&self, outputs: &Tensor, batch: &Batch) -> Tensor;
 
+    /// The most probable x where the mean is none that could occur (codes, zeros and ones), else the mean; (…, N, D).
+    fn mode(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
+        self.mean(outputs, batch)
+    }
+
     /// x ~ p(x | z), (…, N, D).
     fn sample(&self, outputs: &Tensor, batch: &Batch, noise: &mut Noise) -> Tensor;
 
@@ -60,6 +67,9 @@ pub trait Likelihood: Send {
 
     /// The outputs (P) of which the mean is the given mean of the columns (D), for the decoder's bias to start from.
     fn start(&self, mean: &Tensor) -> Option<Tensor>;
+
+    /// Tells the density mean and standard deviation of the training columns (D), before [`start`](Self::start): for one that standardises.
+    fn standardise(&self, _mean: &Tensor, _sd: &Tensor) {}
 
     /// In which order the outputs stand; `None` where there is none that nets which go place by place could follow.
     fn layout(&self) -> Option<Layout> {

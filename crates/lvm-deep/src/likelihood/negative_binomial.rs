@@ -70,16 +70,21 @@ impl NegativeBinomial {
         self.columns
     }
 
-    /// log μ and log θ, (…, N, D) both, in f64.
+    /// log μ (…, N, D) and log θ, as many as there are, in f64.
     pub(super) fn parameters(&self, outputs: &Tensor, batch: &Batch) -> (Tensor, Tensor) {
         let log_mean = self.library.log_mean(&outputs.narrow(-1, 0, self.columns), outputs, batch).to_kind(Kind::Double);
         let log_dispersion = match &self.log_dispersion {
             Some(shared) => shared.shallow_clone(),
             None => outputs.narrow(-1, self.columns, self.columns),
         };
-        let log_dispersion = log_dispersion.clamp(-LOG_DISPERSION_LIMIT, LOG_DISPERSION_LIMIT).to_kind(Kind::Double);
+        (log_mean, log_dispersion.clamp(-LOG_DISPERSION_LIMIT, LOG_DISPERSION_LIMIT).to_kind(Kind::Double))
+    }
+
+    /// μ and θ, (…, N, D) both, in f64.
+    pub(super) fn means_and_dispersions(&self, outputs: &Tensor, batch: &Batch) -> (Tensor, Tensor) {
+        let (log_mean, log_dispersion) = self.parameters(outputs, batch);
         let size = log_mean.size();
-        (log_mean, log_dispersion.expand(size, false))
+        (log_mean.exp(), log_dispersion.exp().expand(size, false))
     }
 
     pub(super) fn part(&self, start: i64, length: i64) -> Option<Self> {
@@ -111,8 +116,8 @@ impl Likelihood for NegativeBinomial {
     }
 
     fn sample(&self, outputs: &Tensor, batch: &Batch, noise: &mut Noise) -> Tensor {
-        let (log_mean, log_dispersion) = self.parameters(outputs, batch);
-        let draws = draws::each([&log_mean.exp(), &log_dispersion.exp()], noise, |[m, t], rng| draws::negative_binomial(m, t, rng));
+        let (mean, dispersion) = self.means_and_dispersions(outputs, batch);
+        let draws = draws::each([&mean, &dispersion], noise, |[m, t], rng| draws::negative_binomial(m, t, rng));
         draws.to_kind(outputs.kind())
     }
 

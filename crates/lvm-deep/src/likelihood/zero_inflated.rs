@@ -64,8 +64,8 @@ impl Likelihood for ZeroInflated {
     }
 
     fn sample(&self, outputs: &Tensor, batch: &Batch, noise: &mut Noise) -> Tensor {
-        let (log_mean, log_dispersion) = self.counts.parameters(outputs, batch);
-        let parameters = [&log_mean.exp(), &log_dispersion.exp(), &self.dropout(outputs).sigmoid()];
+        let (mean, dispersion) = self.counts.means_and_dispersions(outputs, batch);
+        let parameters = [&mean, &dispersion, &self.dropout(outputs).sigmoid()];
         let draws =
             draws::each(
                 parameters,

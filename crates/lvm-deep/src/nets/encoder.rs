@@ -53,7 +53,8 @@ impl Encoder for NetEncoder {
         };
         if let Some(observed) = &batch.observed {
             // a missing entry stands at 0, which is the mean where columns are standardised
-            x = x * observed;
+            // out of place: `*=` would write into the batch
+            x = &x * observed;
         }
         let mut parts = vec![x];
         if self.mask {

@@ -166,6 +166,42 @@ mod tests {
         });
     }
 
+    /// The equations of [`Recurrent`], written out.
+    fn by_hand(cell: Cell, [w, v, b, c]: &[Tensor; 4], x: &Tensor, mut h: Tensor) -> Tensor {
+        let mut memory = h.zeros_like();
+        for t in 0..x.size()[1] {
+            let seen = x.select(1, t).linear(w, Some(b));
+            let kept = h.linear(v, Some(c));
+            match cell {
+                Cell::Gru => {
+                    let (a, k) = (seen.chunk(3, 1), kept.chunk(3, 1));
+                    let (r, u) = ((&a[0] + &k[0]).sigmoid(), (&a[1] + &k[1]).sigmoid());
+                    let n = (&a[2] + r * &k[2]).tanh();
+                    h = (1.0 - &u) * n + u * h;
+                }
+                Cell::Lstm => {
+                    let a = (seen + kept).chunk(4, 1);
+                    memory = a[1].sigmoid() * memory + a[0].sigmoid() * a[2].tanh();
+                    h = a[3].sigmoid() * memory.tanh();
+                }
+            }
+        }
+        h
+    }
+
+    #[test]
+    fn cells_are_their_equations() {
+        scoped(|scope| {
+            for (name, cell) in [("gru", Cell::Gru), ("lstm", Cell::Lstm)] {
+                let net = Recurrent::new(&mut scope.at(name), cell, 3, 4, 1).unwrap();
+                let (x, state) = (numbers(&[2, 5, 3]), numbers(&[2, 4]));
+                let expected = by_hand(cell, &net.weights[0], &x, state.shallow_clone());
+                // five steps of a few roundings
+                agrees(&net.forward(&x, Some(&state)).select(1, -1), &to_values(&expected), 1e-14);
+            }
+        });
+    }
+
     #[test]
     fn a_row_ends_at_its_last_entry() {
         let observed = Tensor::from_slice(&[1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]).view([2, 4]);

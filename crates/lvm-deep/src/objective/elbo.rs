@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::posterior::{Draws, Posterior};
 use crate::vae::Vae;
+use lvm_core::mutant::planted;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -60,7 +61,7 @@ impl Elbo {
     pub(crate) fn evaluate(&self, vae: &Vae, batch: &Batch, kl_weight: f64, noise: &mut Noise) -> Result<Evaluation> {
         let posterior = vae.posterior(batch);
         let posterior = posterior.as_ref();
-        let weight = self.beta * kl_weight;
+        let weight = if planted("vae_beta_ignored") { 1.0 } else { self.beta * kl_weight };
         if let (Some(log_q), Some(kl)) = (posterior.log_probabilities(), vae.parts.prior.kl(posterior)) {
             let pushed = self.floored(vae, posterior, batch, &kl)? * weight;
             return summation::elbo(vae, batch, &log_q, &kl, &pushed)

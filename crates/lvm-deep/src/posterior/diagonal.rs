@@ -2,6 +2,7 @@
 
 use super::{Draws, Family, GaussianMoments, Posterior, Spread};
 use crate::noise::Noise;
+use lvm_core::mutant::planted;
 use std::f64::consts::PI;
 use tch::Tensor;
 
@@ -61,9 +62,11 @@ impl Posterior for DiagonalPosterior {
     fn draw(&self, k: i64, noise: &mut Noise) -> Draws {
         let epsilon = noise.normal(&[&[k], self.mean.size().as_slice()].concat());
         // log q(z) = −½ Σ [log 2π + v + ε²]
-        let log_q = (epsilon.square() + &self.log_variance + (2.0 * PI).ln()).sum_dim_intlist([-1].as_slice(), false, None) * -0.5;
+        let log_q = (epsilon.square() + &self.log_variance * if planted("vae_no_log_det") { 0.0 } else { 1.0 } + (2.0 * PI).ln())
+            .sum_dim_intlist([-1].as_slice(), false, None)
+            * -0.5;
         // z = m + e^{v/2} ε
-        let z = &self.mean + (&self.log_variance * 0.5).exp() * epsilon;
+        let z = &self.mean + (&self.log_variance * if planted("vae_log_variance_as_log_sd") { 1.0 } else { 0.5 }).exp() * epsilon;
         Draws { z, log_q }
     }
 

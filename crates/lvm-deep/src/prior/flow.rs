@@ -22,7 +22,7 @@ pub enum Step {
 
 /// p(z) = N(u; 0, I) |det ∂u/∂z| with u = f_T ∘ … ∘ f₁(z): f runs from z to u, so that densities take one pass whatever the step.
 ///
-/// The order of the latents is reversed between steps. KL terms are by draws.
+/// The order of the latents is reversed between steps. Nets have tanh between layers, so the density is smooth. KL terms are by draws.
 pub struct FlowPrior {
     steps: Vec<Box<dyn Flow>>,
     base: StandardNormal,
@@ -41,9 +41,9 @@ impl FlowPrior {
             }
             let mut scope = scope.at(&t.to_string());
             made.push(match step {
-                Step::Coupling => Box::new(Coupling::new(&mut scope, latents, hidden, Activation::Relu)?),
+                Step::Coupling => Box::new(Coupling::new(&mut scope, latents, hidden, Activation::Tanh)?),
                 Step::Autoregressive => {
-                    Box::new(Autoregressive::new(Made::new(&mut scope, latents, 0, hidden, Activation::Relu)?, None, Gate::Affine))
+                    Box::new(Autoregressive::new(Made::new(&mut scope, latents, 0, hidden, Activation::Tanh)?, None, Gate::Affine))
                 }
             });
         }

@@ -14,42 +14,47 @@ use tch::Tensor;
 pub struct Simulated {
     /// z (N, L).
     pub z: Tensor,
-    /// x ~ p(x | z), with the condition that was given.
+    /// x ~ p(x | z), with the condition of the rows that were given.
     pub batch: Batch,
 }
 
 /// (z, x) ~ p(z) p(x | z), n times. Each z is an exact draw from p(z | x) of its own row.
 ///
-/// `condition` (n, C) for models that are told something besides.
+/// `like`: n rows whose condition the new ones share, for models that have one.
 ///
 /// # Errors
-/// If the condition does not fit.
-pub fn simulate(vae: &Vae, n: i64, condition: Option<&Tensor>, seed: u64) -> Result<Simulated> {
+/// If `like` does not fit.
+pub fn simulate(vae: &Vae, n: i64, like: Option<&Batch>, seed: u64) -> Result<Simulated> {
     guard("generating rows", || {
         let mut noise = noise(vae, seed);
         let z = tch::no_grad(|| vae.parts.prior.sample(n, &mut noise));
-        let x = generate(vae, &z, condition, &mut noise)?;
-        Ok(Simulated { z, batch: Batch { condition: condition.map(Tensor::shallow_clone), ..Batch::new(x) } })
+        let x = generate(vae, &z, like, &mut noise)?;
+        let condition = like.and_then(|rows| rows.condition.as_ref()).map(Tensor::shallow_clone);
+        Ok(Simulated { z, batch: Batch { condition, ..Batch::new(x) } })
     })
 }
 
 /// x ~ p(x | z), (M, D), of latents (M, L).
 ///
+/// `like`: M rows from which the condition is taken and, where the likelihood is told it, the size of the row.
+///
 /// # Errors
-/// If the latents or the condition do not fit.
-pub fn sample_given(vae: &Vae, z: &Tensor, condition: Option<&Tensor>, seed: u64) -> Result<Tensor> {
-    guard("generating rows", || generate(vae, z, condition, &mut noise(vae, seed)))
+/// If the latents or `like` do not fit.
+pub fn sample_given(vae: &Vae, z: &Tensor, like: Option<&Batch>, seed: u64) -> Result<Tensor> {
+    guard("generating rows", || generate(vae, z, like, &mut noise(vae, seed)))
 }
 
 /// E[x | z], (M, D), of latents (M, L).
 ///
+/// `like`: as in [`sample_given`].
+///
 /// # Errors
-/// If the latents or the condition do not fit, or rows are built entry after entry (then there is no mean given z alone).
-pub fn decode(vae: &Vae, z: &Tensor, condition: Option<&Tensor>) -> Result<Tensor> {
+/// If the latents or `like` do not fit, or rows are built entry after entry (then there is no mean given z alone).
+pub fn decode(vae: &Vae, z: &Tensor, like: Option<&Batch>) -> Result<Tensor> {
     if crate::evidence::memory::reads_x(vae) {
         return Err(Error::config("decoder", "builds rows entry after entry and has no mean given z alone: draw rows and average them"));
     }
-    let batch = blank(vae, z, condition)?;
+    let batch = rows_for(vae, z, like)?;
     guard("decoding", || {
         let _no_grad = tch::no_grad_guard();
         let outputs = vae.outputs(&z.unsqueeze(0), &batch);
@@ -91,25 +96,31 @@ pub(super) fn noise(vae: &Vae, seed: u64) -> Noise {
     Noise::new(seed, Purpose::Sample, 0, vae.parameters.kind(), vae.parameters.device())
 }
 
-fn generate(vae: &Vae, z: &Tensor, condition: Option<&Tensor>, noise: &mut Noise) -> Result<Tensor> {
-    let batch = blank(vae, z, condition)?;
+fn generate(vae: &Vae, z: &Tensor, like: Option<&Batch>, noise: &mut Noise) -> Result<Tensor> {
+    let batch = rows_for(vae, z, like)?;
     Ok(tch::no_grad(|| vae.parts.decoder.generate(z, &batch, vae.parts.likelihood.as_ref(), noise)))
 }
 
-/// Rows of zeros with a condition, for latents (M, L).
-pub(super) fn blank(vae: &Vae, z: &Tensor, condition: Option<&Tensor>) -> Result<Batch> {
+/// The rows given for latents (M, L), or rows of zeros.
+fn rows_for(vae: &Vae, z: &Tensor, like: Option<&Batch>) -> Result<Batch> {
     let found = z.size();
     if found.len() != 2 || found[1] != vae.latents() {
         let found = found.last().copied().unwrap_or(0) as usize;
         return Err(ErrorKind::Shape { what: "columns of z", expected: vae.latents() as usize, found }.into());
     }
-    let (given, needed) = (condition.map_or(0, |c| c.size().get(1).copied().unwrap_or(0)), vae.architecture.condition);
-    if given != needed {
-        return Err(Error::config("condition", format!("this model is told {needed} numbers a row besides x, {given} were given")));
+    match like {
+        Some(rows) if rows.n_rows() != found[0] => {
+            Err(ErrorKind::Shape { what: "rows to take the condition from", expected: found[0] as usize, found: rows.n_rows() as usize }
+                .into())
+        }
+        Some(rows) => {
+            vae.check(rows)?;
+            Ok(rows.narrow(0, found[0]))
+        }
+        None if vae.architecture.condition > 0 => {
+            let needed = vae.architecture.condition;
+            Err(Error::config("condition", format!("this model is told {needed} numbers a row besides x, none were given")))
+        }
+        None => Ok(Batch::new(Tensor::zeros([found[0], vae.n_columns()], (vae.parameters.kind(), vae.parameters.device())))),
     }
-    if let Some(rows) = condition.map(|c| c.size()[0]).filter(|rows| *rows != found[0]) {
-        return Err(ErrorKind::Shape { what: "rows of the condition", expected: found[0] as usize, found: rows as usize }.into());
-    }
-    let x = Tensor::zeros([found[0], vae.n_columns()], (vae.parameters.kind(), vae.parameters.device()));
-    Ok(Batch { condition: condition.map(Tensor::shallow_clone), ..Batch::new(x) })
 }

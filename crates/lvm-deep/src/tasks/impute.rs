@@ -1,15 +1,27 @@
 //! Missing entries, filled in many times.
 
-use super::generation::{blank, draw_index};
+use super::generation::draw_index;
 use crate::data::Batch;
 use crate::error::{Error, ErrorKind, Result, guard};
 use crate::evidence::memory::{EvaluationMemory, log_joint, reads_x};
 use crate::evidence::row_noise::{ROWS, RowNoise};
+use crate::evidence::{Ascent, Expectation, Optimum};
 use crate::tensor::to_values;
 use crate::vae::Vae;
 use lvm_core::random::{Purpose, stream};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+
+/// Where latents of a row with holes are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proposal {
+    /// q(z | x_obs) as the encoder sees it, holes at 0 (the mean where columns are standardised).
+    #[default]
+    Encoder,
+    /// The best q of the family for the observed entries of each row ([`Optimum`]), with expectations over so many draws.
+    Fitted(i64),
+}
 
 /// Multiple imputation by importance resampling.
 ///
@@ -18,11 +30,13 @@ use tch::{Kind, Tensor};
 /// E[x_mis | x_obs] ≈ Σ_k w_k E[x_mis | z_k];   draws: z ~ {z_k} with probability w_k, then x_mis ~ p(x_mis | z)
 /// ```
 ///
-/// Right as K grows, whatever the encoder makes of rows with holes; [`Imputations::effective_draws`] tells how far a row has come. With
-/// entries missing at random given the observed ones. Rezende, Mohamed & Wierstra 2014; Mattei & Frellsen 2019, section 3.
+/// Right as K grows, whatever the encoder makes of rows with holes; [`Imputations::effective_draws`] tells how far a row has come. An encoder
+/// that never saw holes may be far off: [`Proposal::Fitted`] is the remedy. With entries missing at random given the observed ones. Rezende, Mohamed & Wierstra 2014; Mattei & Frellsen 2019, section 3.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Impute {
+    /// The q that z is drawn from.
+    pub proposal: Proposal,
     /// K.
     pub importance_draws: usize,
     /// M, completed tables.
@@ -33,7 +47,7 @@ pub struct Impute {
 
 impl Default for Impute {
     fn default() -> Self {
-        Impute { importance_draws: 1000, imputations: 10, memory: EvaluationMemory::default() }
+        Impute { proposal: Proposal::Encoder, importance_draws: 1000, imputations: 10, memory: EvaluationMemory::default() }
     }
 }
 
@@ -81,10 +95,23 @@ impl Impute {
         })
     }
 
+    /// Parameters of the rows' proposals (n, F).
+    fn features(&self, vae: &Vae, rows: &Batch, seed: u64) -> Result<Tensor> {
+        let Proposal::Fitted(draws) = self.proposal else {
+            return Ok(vae.parts.encoder.features(rows));
+        };
+        let blocks = (0..rows.n_rows()).step_by(ROWS as usize).map(|start| {
+            let block = rows.narrow(start, ROWS.min(rows.n_rows() - start));
+            let fit = || Optimum::new(vae, &block, Expectation::Draws(draws), &Ascent::default(), seed);
+            tch::with_grad(fit).map(|optimum| optimum.features)
+        });
+        Ok(Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 0))
+    }
+
     fn group(&self, vae: &Vae, rows: &Batch, points: i64, seed: u64, first: i64) -> Result<Imputations> {
         let (k, n) = (self.importance_draws as i64, rows.n_rows());
         let mut noise = RowNoise::new(seed, first, n, 0, rows.x.kind(), rows.x.device());
-        let draws = noise.posterior(vae, &vae.parts.encoder.features(rows), k);
+        let draws = noise.posterior(vae, &self.features(vae, rows, seed)?, k);
         let joint = log_joint(vae, &draws.z, rows, points)?;
         let log_w = (joint.log_likelihood + joint.log_prior - draws.log_q).to_kind(Kind::Double);
         let weights = log_w.softmax(0, Kind::Double);
@@ -142,13 +169,11 @@ fn moments(vae: &Vae, rows: &Batch, z: &Tensor, weights: &Tensor, noise: &mut Ro
 /// x ~ p(x | z) (k, n, D) of latents (k, n, L), each row by its own stream.
 fn generate(vae: &Vae, z: &Tensor, rows: &Batch, noise: &mut RowNoise) -> Result<Tensor> {
     noise.by_block(|noise, start, length| {
-        let z = z.narrow(1, start, length);
         let k = z.size()[0];
-        let condition =
-            rows.condition.as_ref().map(|c| c.narrow(0, start, length).unsqueeze(0).expand([k, -1, -1], false).reshape([k * length, -1]));
-        let flat = z.reshape([k * length, vae.latents()]);
-        let batch = blank(vae, &flat, condition.as_ref())?;
-        Ok(vae.parts.decoder.generate(&flat, &batch, vae.parts.likelihood.as_ref(), noise).view([k, length, -1]))
+        let flat = z.narrow(1, start, length).reshape([k * length, vae.latents()]);
+        // with what is there of the rows: a likelihood may be told their size
+        let like = rows.narrow(start, length).repeat(k);
+        Ok(vae.parts.decoder.generate(&flat, &like, vae.parts.likelihood.as_ref(), noise).view([k, length, -1]))
     })
 }
 

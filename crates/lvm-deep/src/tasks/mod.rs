@@ -14,6 +14,6 @@ pub mod reconstruction;
 
 pub use activity::{Activity, Collapse};
 pub use clustering::{adjusted_rand_index, normalized_mutual_information};
-pub use impute::{Imputations, Impute};
+pub use impute::{Imputations, Impute, Proposal};
 pub use map::{MapLatents, map};
 pub use ood::auroc;

@@ -33,12 +33,12 @@ pub fn posterior_modes(vae: &Vae, batch: &Batch) -> Result<Tensor> {
     guard("encoding rows", || Ok(tch::no_grad(|| vae.posterior(batch).mode())))
 }
 
-/// E[x | z] (N, D) at the mode z of q(z | x), with the rows' condition.
+/// E[x | z] (N, D) at the mode z of q(z | x), with the rows' condition and size.
 ///
 /// # Errors
 /// As [`posterior_modes`] and [`generation::decode`].
 pub fn reconstruct(vae: &Vae, batch: &Batch) -> Result<Tensor> {
-    generation::decode(vae, &posterior_modes(vae, batch)?, batch.condition.as_ref())
+    generation::decode(vae, &posterior_modes(vae, batch)?, Some(batch))
 }
 
 /// E[x | z] (N, D) averaged over k draws z ~ q(z | x).
@@ -49,7 +49,7 @@ pub fn reconstruct_averaged(vae: &Vae, batch: &Batch, k: i64, seed: u64) -> Resu
     let z = posterior_draws(vae, batch, k, seed)?.z;
     let mut sum = batch.x.zeros_like();
     for draw in 0..k {
-        sum += generation::decode(vae, &z.select(0, draw), batch.condition.as_ref())?;
+        sum += generation::decode(vae, &z.select(0, draw), Some(batch))?;
     }
     Ok(sum / k as f64)
 }

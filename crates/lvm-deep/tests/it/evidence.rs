@@ -1,6 +1,6 @@
 //! Evidence of the reference cases: quadrature against their exact numbers, and every estimator against quadrature.
 
-use crate::vae_exact::{Exact, gradients, largest, load, matrix, vector};
+use crate::vae_exact::{Exact, gradients, largest, load, load_as, matrix, vector};
 use lvm_deep::Kind;
 use lvm_deep::evidence::{
     Annealed, Ascent, EvaluationMemory, Expectation, Gaps, Optimum, Path, Quadrature, elbo, elbo_by_quadrature, importance, iwae,
@@ -25,6 +25,21 @@ fn quadrature_gives_the_exact_evidence_and_posterior_moments() {
         assert!(largest(found.covariance, covariances) < tolerance, "{id}");
         // twice the step is exact too
         assert!(found.coarse_difference.iter().all(|d| *d < tolerance), "{id}");
+    }
+}
+
+#[test]
+fn single_precision_is_good_to_its_digits() {
+    for id in CASES {
+        let Exact { vae, batch, case } = load_as(id, Kind::Float);
+        let truth = &case["truth"];
+        // relative to terms of size up to 30, the file's tolerance for f32
+        let tolerance = 30.0 * case["tolerance"]["float32_forward"].as_f64().unwrap();
+        let found = Quadrature::default().evaluate(&vae, &batch).unwrap();
+        assert!(largest(found.log_evidence, vector(&truth["log_p"])) < tolerance, "{id}");
+        let posterior = vae.posterior(&batch);
+        let found = elbo_by_quadrature(&vae, posterior.as_ref(), &batch, 0.2).unwrap();
+        assert!(largest(to_values(&found), vector(&truth["elbo"])) < tolerance, "{id}");
     }
 }
 

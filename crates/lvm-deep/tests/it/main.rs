@@ -1,6 +1,16 @@
 //! Integration tests of lvm-deep.
 
 mod architectures;
+mod checks;
 mod evidence;
+mod exact_linear;
+mod families;
+mod flows;
+mod gradients;
+mod latents;
+mod model;
+mod objectives;
 mod resume;
+mod tasks;
+mod training;
 mod vae_exact;

@@ -16,8 +16,13 @@ pub(crate) struct Exact {
     pub(crate) case: Value,
 }
 
-/// Reads a case of kind `vae_exact`.
+/// Reads a case of kind `vae_exact` in f64.
 pub(crate) fn load(id: &str) -> Exact {
+    load_as(id, Kind::Double)
+}
+
+/// Reads a case of kind `vae_exact`.
+pub(crate) fn load_as(id: &str, kind: Kind) -> Exact {
     let file = format!("{}/../lvm-verify/reference/cases/{id}.json", env!("CARGO_MANIFEST_DIR"));
     let case: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let model = &case["model"];
@@ -31,11 +36,11 @@ pub(crate) fn load(id: &str) -> Exact {
         likelihood: if gaussian { LikelihoodSpec::Gaussian(Variance::Columns) } else { LikelihoodSpec::Bernoulli },
         ..Architecture::mlp(model["data_dim"].as_i64().unwrap(), model["latent"].as_i64().unwrap(), &[])
     };
-    let mut vae = Vae::untrained(architecture, None, Kind::Double, tch::Device::Cpu, 1).unwrap();
+    let mut vae = Vae::untrained(architecture, None, kind, tch::Device::Cpu, 1).unwrap();
     for (name, value) in tensors(weights) {
         vae.parameters.set(name, &value).unwrap();
     }
-    let x = tensor::from_matrix(&matrix(&case["x"]), Kind::Double, tch::Device::Cpu);
+    let x = tensor::from_matrix(&matrix(&case["x"]), kind, tch::Device::Cpu);
     Exact { vae, batch: Batch::new(x), case }
 }
 

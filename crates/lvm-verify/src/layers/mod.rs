@@ -36,6 +36,7 @@ pub mod special;
 pub mod tail_fit;
 pub mod terms;
 pub mod transforms;
+pub mod variances;
 pub mod vb_mixture;
 pub mod verdicts;
 
@@ -56,6 +57,7 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
         "psis" => &[(Layer::P, "P3", verdicts::psis)],
         "gaussian_target" => &[
             (Layer::S, "S2", gradients::gaussian),
+            (Layer::S, "S2", variances::gaussian),
             (Layer::S, "S3", gaussian_target::no_noise),
             (Layer::S, "S4", gaussian_target::variance),
             (Layer::S, "S6", importance::bounds),
@@ -98,6 +100,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     real::all(suite);
     local::all(suite);
     gradients::all(suite);
+    variances::all(suite);
     latent_classes::all(suite);
     documents::all(suite);
     bernoulli::all(suite);

@@ -3,6 +3,8 @@
 use crate::case::{Case, Node};
 use crate::check::{Source, Tolerance};
 use crate::posterior::Posterior;
+use crate::report::confusion::Judgement;
+use crate::report::exhibit::Exhibit;
 use crate::suite::{Budget, Group, Outcome, Problem};
 use lvm_vi::diagnose::{Diagnose, Diagnosis, Level, WeightedDraws, psis as smooth};
 use lvm_vi::expectation::GaussianTarget;
@@ -44,10 +46,6 @@ struct Truth {
     sd: Array1<f64>,
 }
 
-/// The margins that a pass promises.
-const MEAN_MARGIN: f64 = 0.1;
-const SCALE_MARGIN: f64 = 0.15;
-
 impl Truth {
     fn of(case: &Case) -> Result<Self, Problem> {
         let at = |field: &str| case.get(&format!("truth.unconstrained.{field}"))?.vector();
@@ -62,25 +60,30 @@ impl Truth {
     }
 }
 
-/// A q and its verdict beside the truth.
+/// A q and its verdict beside the truth; `optimum` says that q is the best of its family, not one made worse on purpose.
 fn judged<F: Family, M: LogDensityGrad + ?Sized>(
     g: &mut Group<'_>,
-    name: &str,
+    (name, optimum): (&str, bool),
     q: &F,
     model: &M,
     truth: &Truth,
 ) -> Result<Diagnosis, Problem> {
     let found = Diagnose::default().run(q, model, g.seed(0))?;
-    let (mean, sd) = truth.errors(q);
-    let good = mean <= MEAN_MARGIN && sd <= SCALE_MARGIN;
-    let level = found.verdict.level;
+    let (mean_error, scale_error) = truth.errors(q);
+    let (level, pareto_k) = (found.verdict.level, found.pareto_k);
+    let judgement = Judgement { case: g.case().to_owned(), q: name.to_owned(), optimum, level, pareto_k, mean_error, scale_error };
     g.holds(
         format!("{name}: no false pass"),
-        format!("{level}, k {:.2}", found.pareto_k),
-        format!("means off by {mean:.3} sd at most, sds by {:.1} %", 100.0 * sd),
-        good || level != Level::Pass,
+        format!("{level}, k {pareto_k:.2}"),
+        format!("means off by {mean_error:.3} sd at most, sds by {:.1} %", 100.0 * scale_error),
+        judgement.is_good() || level != Level::Pass,
         "a pass promises means within 0.1 sd and sds within 15 % of the truth",
     );
+    if optimum {
+        let case = format!("{}, {name}", g.case());
+        g.exhibits.push(Exhibit::Tail { case, k: pareto_k, sd: 0.0, threshold: found.pareto_k_threshold });
+    }
+    g.judgements.push(judgement);
     Ok(found)
 }
 
@@ -96,7 +99,7 @@ fn full_rank(optimum: &Node<'_>) -> Result<FullRank, Problem> {
 /// P4 and P6 of one optimum: the verdict the file expects, bounds that hold.
 fn optimum<F: Family, M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, q: &F, at: &Node<'_>, model: &M, case: &Case) -> Outcome {
     let truth = Truth::of(case)?;
-    let found = judged(g, name, q, model, &truth)?;
+    let found = judged(g, (name, true), q, model, &truth)?;
     let expected = at.get("expected_verdict")?.text()?;
     let level = found.verdict.level;
     let holds = match expected.split([' ', ':']).next() {
@@ -150,11 +153,11 @@ pub fn verdicts(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> Outcom
     let sd = best.standard_deviations();
     for shift in [0.05, 0.2, 1.0] {
         let moved = FullRank::new((&mean + &(&sd * shift)).as_slice().unwrap_or(&[]), covariance.view())?;
-        judged(g, &format!("full rank, every mean {shift} sd off"), &moved, model, &truth)?;
+        judged(g, (&format!("full rank, every mean {shift} sd off"), false), &moved, model, &truth)?;
     }
     for factor in [0.5, 0.8, 0.95, 1.05, 1.25, 2.0] {
         let scaled = FullRank::new(mean.as_slice().unwrap_or(&[]), (&covariance * (factor * factor)).view())?;
-        judged(g, &format!("full rank, every sd times {factor}"), &scaled, model, &truth)?;
+        judged(g, (&format!("full rank, every sd times {factor}"), false), &scaled, model, &truth)?;
     }
     Ok(())
 }
@@ -175,10 +178,10 @@ pub fn tail_index(g: &mut Group<'_>, case: &Case) -> Outcome {
         g.scalar("k of a million draws", Source::E, k, exact, &Tolerance::absolute(0.1, "VERIFY P5: the bias of the tail fit at this S"));
     }
     let truth = Truth { sd: covariance.diag().mapv(f64::sqrt), mean };
-    let found = judged(g, "mean field", &q, &target, &truth)?;
+    let found = judged(g, ("mean field", true), &q, &target, &truth)?;
     bounds(g, "mean field", &q, &found, &truth);
     let all = FullRank::new(&truth.mean.to_vec(), covariance.view())?;
-    let found = judged(g, "full rank", &all, &target, &truth)?;
+    let found = judged(g, ("full rank", true), &all, &target, &truth)?;
     let right = found.verdict.level == Level::Pass && found.pareto_k <= 0.5;
     g.holds(
         "full rank: verdict",

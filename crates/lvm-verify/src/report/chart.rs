@@ -79,13 +79,15 @@ pub struct Chart {
     y: Scale,
     marks: String,
     legend: Vec<(String, String)>,
+    width: f64,
     height: f64,
+    left: f64,
 }
 
 impl Chart {
     /// An empty picture.
     pub fn new(x: Scale, y: Scale) -> Self {
-        Chart { x, y, marks: String::new(), legend: Vec::new(), height: HEIGHT }
+        Chart { x, y, marks: String::new(), legend: Vec::new(), width: WIDTH, height: HEIGHT, left: MARGIN[0] }
     }
 
     /// The same picture with another height.
@@ -94,9 +96,27 @@ impl Chart {
         self
     }
 
+    /// The same picture with `left` pixels for names at the left, and as much wider.
+    pub fn named(mut self, left: f64) -> Self {
+        (self.left, self.width) = (left, WIDTH - MARGIN[0] + left);
+        self
+    }
+
+    /// A name at the left of a height of the data.
+    pub fn name(&mut self, y: f64, text: &str) {
+        let (_, py) = self.at(0.0, y);
+        let _ = write!(
+            self.marks,
+            "<text class=\"note\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            self.left - 7.0,
+            py + 3.5,
+            escape(text)
+        );
+    }
+
     fn at(&self, x: f64, y: f64) -> (f64, f64) {
-        let [left, top, right, bottom] = MARGIN;
-        (left + self.x.place(x) * (WIDTH - left - right), self.height - bottom - self.y.place(y) * (self.height - top - bottom))
+        let ([_, top, right, bottom], left) = (MARGIN, self.left);
+        (left + self.x.place(x) * (self.width - left - right), self.height - bottom - self.y.place(y) * (self.height - top - bottom))
     }
 
     /// A line through points.
@@ -146,11 +166,11 @@ impl Chart {
 
     /// The finished picture.
     pub fn svg(self) -> String {
-        let [left, top, right, bottom] = MARGIN;
-        let height = self.height;
-        let (x1, y1) = (WIDTH - right, height - bottom);
+        let ([_, top, right, bottom], left) = (MARGIN, self.left);
+        let (width, height) = (self.width, self.height);
+        let (x1, y1) = (width - right, height - bottom);
         let mut out = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\"><rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\"><rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{:.1}\" height=\"{:.1}\"/>",
             x1 - left,
             y1 - top
         );

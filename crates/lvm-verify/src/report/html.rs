@@ -32,11 +32,14 @@ pub fn page(report: &Report) -> String {
     );
     summary_table(&mut out, report, &total);
     out.push_str(&super::headlines::html(&report.headlines));
+    out.push_str(&super::confusion::html(&report.judgements));
+    out.push_str(&super::variances::html(&report.variances));
     out.push_str("<h2>Pictures</h2><div class=\"plots\">");
     for figure in plots::figures(report) {
         let _ = write!(
             out,
-            "<figure><b>{}</b>{}<figcaption>{}</figcaption></figure>",
+            "<figure{}><b>{}</b>{}<figcaption>{}</figcaption></figure>",
+            if figure.wide { " class=\"big\"" } else { "" },
             escape(&figure.title),
             figure.svg,
             escape(&figure.caption)

@@ -4,16 +4,20 @@ use crate::check::{Check, Layer, Verdict};
 use crate::headline::Headline;
 use crate::stochastic::ErrorBudget;
 use crate::suite::Budget;
+use confusion::Judgement;
 use exhibit::Exhibit;
 use serde::Serialize;
+use variances::GradientVariance;
 
 pub mod chart;
+pub mod confusion;
 pub mod exhibit;
 pub mod headlines;
 pub mod html;
 pub mod plots;
 pub mod posteriors;
 pub mod table;
+pub mod variances;
 
 /// A whole run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -44,6 +48,10 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// The five numbers of each model.
     pub headlines: Vec<Headline>,
+    /// The variances of the gradient estimators.
+    pub variances: Vec<GradientVariance>,
+    /// The verdict of each q whose truth is known.
+    pub judgements: Vec<Judgement>,
     /// Curves and points for the pictures.
     #[serde(skip)]
     pub exhibits: Vec<Exhibit>,

@@ -14,6 +14,8 @@ pub struct Figure {
     pub caption: String,
     /// The picture.
     pub svg: String,
+    /// Whether it needs the room of two.
+    pub wide: bool,
 }
 
 /// All pictures of a report: the margins first, then what the checks put aside.
@@ -68,6 +70,7 @@ fn margins(report: &Report) -> Figure {
             names.join(", ")
         ),
         svg: chart.svg(),
+        wide: false,
     }
 }
 
@@ -97,6 +100,7 @@ fn trace(case: &str, ours: &[f64], truth: &[f64]) -> Figure {
         title: format!("EM trace: {case}"),
         caption: format!("Line: ours. Circles: the reference trajectory. Largest relative difference {worst:.1e}."),
         svg: chart.svg(),
+        wide: false,
     }
 }
 
@@ -137,6 +141,7 @@ fn mixture(
         title: format!("Mixture: {case}"),
         caption: "Ellipses of two standard deviations: thin ours, wide the reference; rows coloured by responsibility.".into(),
         svg: chart.svg(),
+        wide: false,
     }
 }
 
@@ -151,6 +156,7 @@ fn spectrum(case: &str, truth: &[f64], ours: &[f64]) -> Figure {
         title: format!("Spectrum: {case}"),
         caption: "Circles: eigenvalues of the scatter matrix (reference). Line: eigenvalues of the fitted W Wᵀ + σ² I, flat at σ² beyond the latents.".into(),
         svg: chart.svg(),
+        wide: false,
     }
 }
 
@@ -164,5 +170,10 @@ fn pairs(case: &str, what: &str, ours: &[f64], truth: &[f64]) -> Figure {
         chart.dot("pass", 3.6, *b, *a, &format!("variable {}: {a:.6}, reference {b:.6}", i + 1));
     }
     let worst = ours.iter().zip(truth).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    Figure { title: format!("{what}: {case}"), caption: format!("One dot a variable. Largest difference {worst:.1e}."), svg: chart.svg() }
+    Figure {
+        title: format!("{what}: {case}"),
+        caption: format!("One dot a variable. Largest difference {worst:.1e}."),
+        svg: chart.svg(),
+        wide: false,
+    }
 }

@@ -21,34 +21,52 @@ fn height(rows: usize) -> f64 {
     (90.0 + 17.0 * rows as f64).max(180.0)
 }
 
+/// Room for names at the left of a picture.
+const NAMES: f64 = 300.0;
+
+/// The worst optimiser gap of each model and family, and its family gap: the engines of one model share a row.
+fn rows_of(report: &Report) -> Vec<(String, f64, f64)> {
+    let mut rows: Vec<(String, f64, f64)> = Vec::new();
+    for h in &report.headlines {
+        let (name, own) = (format!("{} · {}", h.case.replace(", nats a row", ""), h.family), h.optimiser_gap.value);
+        match rows.iter_mut().find(|r| r.0 == name) {
+            // what is not a number is the worst
+            Some(row) => row.1 = if own.is_nan() || row.1.is_nan() { f64::NAN } else { row.1.max(own) },
+            None => rows.push((name, own, h.family_gap.value)),
+        }
+    }
+    rows
+}
+
 /// A bar for each gap, from the left edge, on a logarithmic axis.
 fn gaps(report: &Report) -> Option<Figure> {
     const FLOOR: f64 = 1e-10;
-    let n = report.headlines.len();
+    let rows = rows_of(report);
+    let n = rows.len();
     if n == 0 {
         return None;
     }
-    let values = report.headlines.iter().flat_map(|h| [h.optimiser_gap.value, h.family_gap.value]).filter(|v| v.is_finite());
+    let values = rows.iter().flat_map(|r| [r.1, r.2]).filter(|v| v.is_finite()).map(|v| v.max(FLOOR));
     let mut chart = Chart::new(
-        Scale::log("nats (a gap of nothing, or below, at the left edge)", values.chain([FLOOR, 1.0])),
+        Scale::log("nats, or nats a row (a gap of nothing, or below, at the left edge)", values.chain([FLOOR, 1.0])),
         Scale::linear("", [-0.5, n as f64 - 0.5]).without_ticks(),
     )
-    .tall(height(2 * n));
-    for (i, h) in report.headlines.iter().enumerate() {
+    .tall(height(n))
+    .named(NAMES);
+    for (i, (name, own, family)) in rows.iter().enumerate() {
         let y = (n - 1 - i) as f64;
-        for (class, value, shift, what) in
-            [("bar own", h.optimiser_gap.value, 0.12, "optimiser gap"), ("bar family", h.family_gap.value, -0.16, "family gap")]
-        {
+        for (class, value, shift, what) in [("bar own", *own, 0.18, "optimiser gap"), ("bar family", *family, -0.18, "family gap")] {
             let end = if value.is_finite() { value.max(FLOOR) } else { 1e300 };
             chart.line(class, [(FLOOR, y + shift), (end, y + shift)]);
-            chart.dot("pass", 1.5, end, y + shift, &format!("{} · {what}: {value:.3e}", h.case));
+            chart.dot("pass", 1.5, end, y + shift, &format!("{name} · {what}: {value:.3e}"));
         }
-        chart.text(FLOOR, y + 0.33, &format!("{} · {}, {}", h.case, h.family, h.engine));
+        chart.name(y, name);
     }
     Some(Figure {
         title: "Gaps of the evidence lower bound".into(),
-        caption: "Upper bar: optimiser gap, ELBO(q*) − ELBO(q), which should be nothing. Lower bar: family gap, log p(x) − ELBO(q*), which belongs to the family.".into(),
+        caption: "Upper bar: optimiser gap, ELBO(q*) − ELBO(q), of the worst engine, which should be nothing. Lower bar: family gap, log p(x) − ELBO(q*), which belongs to the family.".into(),
         svg: chart.svg(),
+        wide: true,
     })
 }
 
@@ -64,20 +82,21 @@ fn tails(exhibits: &[Exhibit]) -> Option<Figure> {
     let threshold = all.first()?.3;
     let values = all.iter().flat_map(|t| [t.1 - t.2, t.1 + t.2]).chain([0.0, 1.0]);
     let mut chart = Chart::new(Scale::linear("Pareto k-hat", values), Scale::linear("", [-0.5, all.len() as f64 - 0.5]).without_ticks());
-    chart = chart.tall(height(all.len()));
+    chart = chart.tall(height(all.len())).named(NAMES);
     chart.vertical("limit", threshold);
     for (i, (case, k, sd, threshold)) in all.iter().enumerate() {
         let y = (all.len() - 1 - i) as f64;
         chart.line("ours", [(k - sd, y), (k + sd, y)]);
         chart.dot(if k <= threshold { "pass" } else { "fail" }, 3.6, *k, y, &format!("{case}: {k:.3}"));
-        chart.text(-0.02, y + 0.2, case);
+        chart.name(y, case);
     }
     Some(Figure {
         title: "Can the importance weights be trusted?".into(),
         caption: format!(
-            "k-hat of p/q for each posterior, with its scatter; beyond the line at {threshold:.2} the weights have no usable variance."
+            "k-hat of p/q for the best q of each family; beyond the line at {threshold:.2} the weights have no usable variance."
         ),
         svg: chart.svg(),
+        wide: true,
     })
 }
 
@@ -98,7 +117,7 @@ fn forest(case: &str, names: &[String], ours: &[(f64, f64)], truth: &[(f64, f64)
         chart.line("wide", [(-1.0, y), (1.0, y)]);
         chart.line("ours", [(mean - sd, y), (mean + sd, y)]);
         chart.dot("centre", 2.6, *mean, y, &format!("{name}: mean off by {mean:.3} sd, sd {sd:.3} of the true one"));
-        chart.text(mean + sd + 0.04, y, name);
+        chart.name(y, name);
     }
     let worst = ours.iter().zip(truth).map(|((m, _), (m0, s0))| ((m - m0) / s0).abs()).fold(0.0, f64::max);
     let left = if names.len() > MOST { format!(" The first {MOST} of {}.", names.len()) } else { String::new() };
@@ -106,6 +125,7 @@ fn forest(case: &str, names: &[String], ours: &[(f64, f64)], truth: &[(f64, f64)
         title: format!("Posterior: {case}"),
         caption: format!("Wide: the true posterior, mean ± sd. Thin: ours. Largest error of a mean {worst:.2} sd.{left}"),
         svg: chart.svg(),
+        wide: false,
     }
 }
 
@@ -122,6 +142,7 @@ fn elbo(case: &str, trace: &[(f64, f64)], evidence: f64, optimum: f64) -> Figure
         title: format!("ELBO: {case}"),
         caption: "Dashed: log evidence, which no ELBO passes. Wide: ELBO at the exact optimum of the family. Thin: the run.".into(),
         svg: chart.svg(),
+        wide: false,
     }
 }
 

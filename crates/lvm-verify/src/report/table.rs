@@ -1,6 +1,6 @@
 //! The report as a table of fixed-width columns, with a summary of one screen at the end.
 
-use super::{LayerSummary, Report, headlines};
+use super::{LayerSummary, Report, confusion, headlines, variances};
 use crate::check::{Check, Layer, Verdict};
 use std::fmt::Write as _;
 
@@ -105,7 +105,7 @@ pub fn ending(report: &Report, colour: Colour) -> String {
 
 /// One screen: counts by layer, what was not run and how to enable it, kinds not supported, failures, the verdict.
 pub fn summary(report: &Report, colour: Colour) -> String {
-    let mut out = String::from("\n== summary ==\n");
+    let mut out = variances::table(&report.variances) + &confusion::table(&report.judgements) + "\n== summary ==\n";
     let _ = writeln!(
         out,
         "{:3} {:24} {:>6} {:>6} {:>9} {:>7} {:>13} {:>9} {:>11} {:>8}",

@@ -5,6 +5,7 @@
 //!                               approximation gap (family)        amortization gap (encoder)          Cremer, Li & Duvenaud 2018
 //! ```
 
+mod affine;
 mod encoder;
 mod gap;
 mod least_squares;

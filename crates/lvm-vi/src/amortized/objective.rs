@@ -1,8 +1,8 @@
 //! The ELBO of a batch as a function of the encoder's parameters.
 
 use super::encoder::Encoder;
-use crate::local::{Derivatives, LocalModel, Shape, entropy_of};
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use crate::local::{Derivatives, LocalModel, Shape};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -22,7 +22,42 @@ pub enum AmortizedGradient {
 /// Receives (x, mean, covariance, weight) of each row of a batch: the gradient in the model's own parameters.
 pub(super) type OnRow<'a> = &'a mut dyn FnMut(&[f64], &[f64], ArrayView2<'_, f64>, f64);
 
-/// Σ_b weight_b ELBO_b over the rows of `x` (B, D), and its gradient in φ added to `gradient`.
+/// How curved −ELBO_b is in the outputs of an encoder, over the rows of a batch; known where expectations are exact.
+pub(super) struct Curvature {
+    /// Σ_b ω_b P_b (q, q), and Σ_b ω_b.
+    pub precision: Array2<f64>,
+    /// See `precision`.
+    pub weight: f64,
+    /// max_b (P_b)_ii (q).
+    pub largest: Array1<f64>,
+    /// max_b Σ_j |P_b|_ij, a bound of what diagonal steps in m_i and L_ik can meet (q).
+    pub rows: Array1<f64>,
+    /// max_b of the same for log L_ii, at least 1 (q): with L = e^ρ on the diagonal, L_ii Σ_j |P_ij| L_ii + |L_ii (P L)_ii|.
+    pub scales: Array1<f64>,
+}
+
+impl Curvature {
+    fn new(q: usize) -> Self {
+        let zeros = || Array1::zeros(q);
+        Curvature { precision: Array2::zeros((q, q)), weight: 0.0, largest: zeros(), rows: zeros(), scales: Array1::ones(q) }
+    }
+
+    fn add(&mut self, shape: Shape, precision: &Array2<f64>, lower: &Array2<f64>, slope: &Array2<f64>, weight: f64) {
+        self.precision.scaled_add(weight, precision);
+        self.weight += weight;
+        for i in 0..lower.nrows() {
+            let all = precision.row(i).fold(0.0, |s, v| s + v.abs());
+            // the factors of a diagonal q meet no other column of P
+            let met = if shape == Shape::Full { all } else { precision[[i, i]].abs() };
+            let scale = lower[[i, i]] * lower[[i, i]] * met + (lower[[i, i]] * slope[[i, i]]).abs();
+            self.largest[i] = self.largest[i].max(precision[[i, i]]);
+            self.rows[i] = self.rows[i].max(all);
+            self.scales[i] = self.scales[i].max(scale);
+        }
+    }
+}
+
+/// Adds the gradient in φ of Σ_b weight_b ELBO_b over the rows of `x` (B, D) to `gradient`; the curvature says nothing with draws.
 // one call site; a struct of eight borrows would only move the names
 #[allow(clippy::too_many_arguments)]
 pub(super) fn add_batch_gradient<M: LocalModel>(
@@ -34,31 +69,32 @@ pub(super) fn add_batch_gradient<M: LocalModel>(
     rng: &mut dyn Rng,
     gradient: &mut [f64],
     on_row: OnRow<'_>,
-) -> f64 {
+) -> Curvature {
     let pass = encoder.forward(x.clone());
     let mut output_gradient = Array2::zeros(pass.output().raw_dim());
     let mut derivatives = Derivatives::new(encoder.latents());
     let mut row = Vec::with_capacity(x.ncols());
-    let mut total = 0.0;
+    let mut curvature = Curvature::new(encoder.latents());
     for (b, (cells, output)) in x.rows().into_iter().zip(pass.output().rows()).enumerate() {
         row.clear();
         row.extend(cells);
         let (mean, lower) = encoder.gaussian(output);
         let covariance = lower.dot(&lower.t());
-        let (value, slope) = match kind {
+        let slope = match kind {
             AmortizedGradient::Exact => {
-                let value = model.expected_derivatives(&row, &mean, covariance.view(), &mut derivatives);
+                model.expected_derivatives(&row, &mean, covariance.view(), &mut derivatives);
                 // ∂/∂L E[log p] = −P L
-                (value, -derivatives.precision.dot(&lower))
+                let slope = -derivatives.precision.dot(&lower);
+                curvature.add(encoder.shape(), &derivatives.precision, &lower, &slope, weights[b]);
+                slope
             }
             AmortizedGradient::Pathwise { draws } => pathwise(model, &row, &mean, &lower, draws, rng, &mut derivatives),
         };
-        total += weights[b] * (value + entropy_of(lower.view()));
         output_row(encoder.shape(), &derivatives, slope.view(), lower.view(), weights[b], output_gradient.row_mut(b));
         on_row(&row, &mean, covariance.view(), weights[b]);
     }
     encoder.network().backward(&pass, output_gradient, gradient);
-    total
+    curvature
 }
 
 /// The gradient in (m, ρ, L_ik) of one row, times `weight`; `slope` is that of E[log p] in L.
@@ -81,7 +117,7 @@ fn output_row(
     }
 }
 
-/// E[log p] and its gradients in m (into `out`) and L, by draws.
+/// The gradients of E[log p] in m (into `out`) and L, by draws.
 fn pathwise<M: LocalModel>(
     model: &M,
     x: &[f64],
@@ -90,15 +126,15 @@ fn pathwise<M: LocalModel>(
     draws: usize,
     rng: &mut dyn Rng,
     out: &mut Derivatives,
-) -> (f64, Array2<f64>) {
+) -> Array2<f64> {
     let q = mean.len();
-    let (mut value, mut slope) = (0.0, Array2::zeros((q, q)));
+    let mut slope = Array2::zeros((q, q));
     out.gradient.fill(0.0);
     let mut gradient = vec![0.0; q];
     for _ in 0..draws {
         let e: Vec<f64> = (0..q).map(|_| StandardNormal.sample(rng)).collect();
         let z: Vec<f64> = (0..q).map(|i| mean[i] + lower.row(i).dot(&ArrayView1::from(&e))).collect();
-        value += model.log_joint_grad(x, &z, &mut gradient);
+        model.log_joint_grad(x, &z, &mut gradient);
         for i in 0..q {
             out.gradient[i] += gradient[i];
             (0..q).for_each(|k| slope[[i, k]] += gradient[i] * e[k]);
@@ -106,5 +142,5 @@ fn pathwise<M: LocalModel>(
     }
     let s = draws as f64;
     out.gradient /= s;
-    (value / s, slope / s)
+    slope / s
 }

@@ -1,5 +1,6 @@
 //! Training by minibatches: of an encoder for a known model, and of model and encoder together.
 
+use super::affine::{AffineMetric, Batch};
 use super::encoder::{Encoder, EncoderConfig};
 use super::gap::Amortized;
 use super::objective::{AmortizedGradient, add_batch_gradient};
@@ -18,7 +19,14 @@ use rand::seq::SliceRandom;
 ///
 /// *Update*: epochs over the rows in a new order each, without replacement, in batches B (the last may be short). The gradient
 /// (N/|B|) Σ_{n∈B} w_n ∇_φ ELBO_n / Σ w is unbiased; it goes through the encoder by the chain rule and into a step of Adam whose size falls
-/// linearly from `step` to zero over `stopping.max_iterations` epochs, so that the noise of the minibatches dies out.
+/// linearly from `step` to zero over `stopping.max_iterations` epochs, so that the noise of the minibatches dies out. Affine encoders with
+/// exact gradients take Gauss-Newton steps instead, in the metric of all rows' second moment C and the posterior's curvature, as long as
+/// the batch at hand allows at first (falling to zero alike):
+/// ```text
+/// A ← A + ρ C⁺ (Σ_b ω_b x̃_b g_bᵀ) K⁻¹
+/// ```
+/// Correlated columns, and columns that hardly vary, then cost nothing, and where one affine map is right for all rows (probabilistic PCA,
+/// factor analysis) the gap goes to zero linearly, without a noise floor.
 ///
 /// *Needs* a [`LocalModel`]. `trace` holds the exact objective after each epoch, over all data.
 ///
@@ -44,7 +52,7 @@ pub struct AmortizedVi {
     pub gradient: AmortizedGradient,
     /// Rows in a batch.
     pub batch: usize,
-    /// Size of the first step.
+    /// Size of the first step of Adam; Gauss-Newton steps have a unit of their own.
     pub step: f64,
     /// Epochs, exactly as many if `tolerance` is 0; else until an epoch changes the objective by less.
     pub stopping: Stopping,
@@ -163,6 +171,8 @@ struct State<M> {
     encoder: Encoder,
     /// φ, then θ if it is learned.
     parameters: Vec<f64>,
+    /// Where steps are taken in it.
+    metric: Option<AffineMetric>,
     adam: AdamState,
     rows: Vec<usize>,
     epoch: usize,
@@ -191,7 +201,7 @@ impl<M: LocalModel + Clone> Run<'_, M> {
         Ok((batch, rows.iter().map(|&n| scale * x.weights().map_or(1.0, |w| w[n])).collect()))
     }
 
-    fn ascend_batch(&self, state: &mut State<M>, rows: &[usize], step: f64, x: &dyn RowSource, rng: &mut dyn rand::Rng) -> Result<()> {
+    fn ascend_batch(&self, state: &mut State<M>, rows: &[usize], share: f64, x: &dyn RowSource, rng: &mut dyn rand::Rng) -> Result<()> {
         let (cells, weights) = self.batch(rows, state.rows.len(), x)?;
         let mut gradient = vec![0.0; state.parameters.len()];
         let (phi, theta) = gradient.split_at_mut(state.encoder.parameters().len());
@@ -202,13 +212,19 @@ impl<M: LocalModel + Clone> Run<'_, M> {
                 (access.add_gradient)(model, x, mean, covariance, weight, theta);
             }
         };
-        add_batch_gradient(model, &state.encoder, &cells, &weights, self.config.gradient, rng, phi, &mut on_row);
-        // a step that is not known is left out
-        if gradient.iter().any(|g| !g.is_finite()) {
-            return Ok(());
+        let curvature = add_batch_gradient(model, &state.encoder, &cells, &weights, self.config.gradient, rng, phi, &mut on_row);
+        match &state.metric {
+            Some(metric) => {
+                let batch = Batch { encoder: &state.encoder, rows: &cells, weights: &weights, share };
+                metric.ascend(&batch, &curvature, &gradient, &mut state.parameters)?;
+            }
+            // a step that is not known is left out
+            None if gradient.iter().any(|g| !g.is_finite()) => return Ok(()),
+            None => {
+                Adam { step: self.config.step * share, ..Adam::default() }.direct(&mut state.adam, &mut gradient);
+                state.parameters.iter_mut().zip(&gradient).for_each(|(p, g)| *p += g);
+            }
         }
-        Adam { step, ..Adam::default() }.direct(&mut state.adam, &mut gradient);
-        state.parameters.iter_mut().zip(&gradient).for_each(|(p, g)| *p += g);
         self.apply(state)
     }
 }
@@ -220,12 +236,15 @@ impl<M: LocalModel + Clone> Algorithm<dyn RowSource + '_> for Run<'_, M> {
     fn init(&self, x: &(dyn RowSource + '_), seed: u64) -> Result<State<M>> {
         let encoder = Encoder::new(&self.config.encoder, self.model.latents(), x, seed)?;
         let mut parameters = encoder.parameters().to_vec();
+        // draws tell nothing of the curvature, and θ has one of its own
+        let affine = self.config.encoder.hidden.is_empty() && self.config.gradient == AmortizedGradient::Exact && self.theta.is_none();
+        let metric = if affine { Some(AffineMetric::of(&encoder, x)?) } else { None };
         if let Some(access) = &self.theta {
             parameters.extend((access.read)(self.model));
         }
         let adam = Adam { step: self.config.step, ..Adam::default() }.init(parameters.len())?;
         let rows = (0..x.n_rows()).collect();
-        Ok(State { model: self.model.clone(), encoder, parameters, adam, rows, epoch: 0, seed })
+        Ok(State { model: self.model.clone(), encoder, parameters, metric, adam, rows, epoch: 0, seed })
     }
 
     fn step(&self, state: &mut State<M>, x: &(dyn RowSource + '_)) -> Result<Step> {
@@ -235,7 +254,7 @@ impl<M: LocalModel + Clone> Algorithm<dyn RowSource + '_> for Run<'_, M> {
         let batches = order.len().div_ceil(self.config.batch);
         for (b, rows) in order.chunks(self.config.batch).enumerate() {
             let done = (state.epoch * batches + b) as f64 / (self.config.stopping.max_iterations * batches) as f64;
-            self.ascend_batch(state, rows, self.config.step * (1.0 - done), x, &mut rng)?;
+            self.ascend_batch(state, rows, 1.0 - done, x, &mut rng)?;
         }
         state.epoch += 1;
         let objective = elbo(&state.model, &state.encoder.encode(x)?, x)? / total_weight(x);

@@ -4,16 +4,14 @@ use super::{Setting, Truth};
 use crate::check::Source;
 use crate::headline::{Figure, Headline};
 use crate::report::exhibit::Exhibit;
-use crate::suite::{Budget, Group, Outcome};
-use lvm_core::fit::{Status, Stopping};
+use crate::suite::{Group, Outcome};
+use lvm_core::fit::Stopping;
 use lvm_core::model::Infer;
 use lvm_vi::amortized::{AmortizedVi, EncoderConfig, LinearEncoderNewton};
 use lvm_vi::local::{self, CoordinateAscent, LocalGaussian, PerDatum, Shape};
 
 /// What a deterministic engine may leave (VERIFY O1), nats a row.
 const DETERMINISTIC: f64 = 1e-6;
-/// What a stochastic one may (R3), nats a row.
-const STOCHASTIC: f64 = 0.01;
 
 /// All engines on one model.
 ///
@@ -78,14 +76,14 @@ fn coordinate_ascent(g: &mut Group<'_>, s: &Setting, truth: &Truth) -> Outcome {
     reached(g, s, truth, Shape::Diagonal, "coordinate ascent", &fitted.model, DETERMINISTIC)
 }
 
-/// An encoder by minibatches of exact gradients.
+/// An encoder by minibatches of exact gradients: one affine map is right for all rows, so their noise ends with the error.
 fn minibatches(g: &mut Group<'_>, s: &Setting, truth: &Truth) -> Outcome {
     let n = s.x.nrows();
     if g.quick && n > 1000 {
         return Ok(());
     }
     // as many steps whatever the table: the rows a step sees are what differs
-    let steps = if g.budget == Budget::Quick { 3000 } else { 6000 };
+    let steps = 2000;
     let batch = 64.min(n);
     let epochs = (steps * batch).div_ceil(n);
     let config = AmortizedVi {
@@ -97,16 +95,7 @@ fn minibatches(g: &mut Group<'_>, s: &Setting, truth: &Truth) -> Outcome {
     let fitted = config.fit(&s.model, &s.x, g.seed(1))?;
     let trained = fitted.model;
     let q = trained.encoder.encode(&s.x)?;
-    if g.case().contains("digits") {
-        // columns of nearly no noise beside columns of much: this many steps do not get there, and the run must not claim it
-        let (_, optimum) = ends(truth, Shape::Diagonal, n);
-        let gap = optimum.value - local::elbo(&s.model, &q, &s.x)? / n as f64;
-        let found = format!("{}, {gap:.1} nats a row short", fitted.status);
-        let honest = fitted.status != Status::Converged;
-        g.holds("affine encoder, minibatches: reaches the optimum or says that it has not", found, "not converged", honest, "VERIFY O3");
-        return Ok(());
-    }
-    reached(g, s, truth, Shape::Diagonal, "affine encoder, minibatches", &q, STOCHASTIC)?;
+    reached(g, s, truth, Shape::Diagonal, "affine encoder, minibatches", &q, DETERMINISTIC)?;
     let refined = trained.refine(&s.x, 1)?;
     reached(g, s, truth, Shape::Diagonal, "the same refined by one step", &refined, DETERMINISTIC)
 }

@@ -24,23 +24,43 @@ use lvm_core::ppca::PpcaMl;
 use ndarray::{Array1, Array2, Axis};
 use truth::Truth;
 
-/// The tables, with the latents of PPCA and of factor analysis.
-const TABLES: [(&str, usize, usize); 3] = [("digits", 10, 5), ("wine", 3, 3), ("diamonds", 6, 4)];
+/// A table, and how it is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    /// Its name in [`tables`].
+    name: &'static str,
+    /// Latents of PPCA and of factor analysis.
+    latents: [usize; 2],
+    /// Whether columns differ in unit, and go in divided by their standard deviations.
+    standardise: bool,
+    /// The columns factor analysis has; all if none. A column that hardly varies has no uniqueness to speak of.
+    of_factors: Option<(usize, usize)>,
+    /// Whether the likelihood of factor analysis has one maximum here, inside the boundary, so that EM must reach it.
+    one_maximum: bool,
+    /// Whether the table is small enough for iterations and draws within a minute.
+    small: bool,
+}
+
+const TABLES: [Table; 3] = [
+    // the middle of the picture: its edge is white in nearly all
+    Table { name: "digits", latents: [10, 5], standardise: false, of_factors: Some((18, 42)), one_maximum: false, small: false },
+    Table { name: "wine", latents: [3, 3], standardise: true, of_factors: None, one_maximum: true, small: true },
+    Table { name: "diamonds", latents: [6, 4], standardise: true, of_factors: None, one_maximum: false, small: false },
+];
 
 /// PPCA and factor analysis on every table by every method.
 pub fn all(suite: &mut Suite<'_>) {
-    for (table, latents, factors) in TABLES {
-        for (name, kind, q) in [("PPCA", Kind::Ppca, latents), ("FA", Kind::Factors, factors)] {
-            let case = format!("{table}, {name} with {q} latents");
+    for table in TABLES {
+        for (name, kind, q) in [("PPCA", Kind::Ppca, table.latents[0]), ("FA", Kind::Factors, table.latents[1])] {
+            let case = format!("{}, {name} with {q} latents", table.name);
             suite.group(Layer::P, "P1", &case, |g| optima::posteriors(g, &Setting::new(table, kind, q)?));
             suite.group(Layer::O, "O1", &case, |g| engines::all(g, &Setting::new(table, kind, q)?));
-            // within a minute, iterations and draws on the smallest table only
-            if suite.selection.budget == Budget::Quick && table != "wine" {
+            if suite.selection.budget == Budget::Quick && !table.small {
                 continue;
             }
             suite.group(Layer::O, "O1", &format!("{case}, a few rows"), |g| stochastic::few_rows(g, &Setting::new(table, kind, q)?));
             suite.group(Layer::C, if kind == Kind::Ppca { "C4" } else { "C5" }, &format!("{case}, variational EM"), |g| {
-                learning::variational_em(g, &table_of(table, kind)?, (kind, table == "wine"), q)
+                learning::variational_em(g, &table_of(table, kind)?, (kind, table.one_maximum), q)
             });
         }
     }
@@ -63,19 +83,17 @@ pub(super) struct Setting {
     pub model: LinearGaussian,
 }
 
-/// A table as the model is to see it: in units of standard deviations where columns differ in unit; of the digits, factor analysis has
-/// the middle of the picture.
-fn table_of(name: &'static str, kind: Kind) -> Result<Array2<f64>, Problem> {
-    let x = tables::real(name)?.x;
-    Ok(match (name, kind) {
-        ("digits", Kind::Ppca) => x,
-        ("digits", Kind::Factors) => x.select(Axis(1), &(18..42).collect::<Vec<_>>()),
-        _ => standardised(&x),
-    })
+/// A table as the model is to see it.
+fn table_of(table: Table, kind: Kind) -> Result<Array2<f64>, Problem> {
+    let mut x = tables::real(table.name)?.x;
+    if let (Kind::Factors, Some((from, to))) = (kind, table.of_factors) {
+        x = x.select(Axis(1), &(from..to).collect::<Vec<_>>());
+    }
+    Ok(if table.standardise { standardised(&x) } else { x })
 }
 
 impl Setting {
-    fn new(table: &'static str, kind: Kind, q: usize) -> Result<Self, Problem> {
+    fn new(table: Table, kind: Kind, q: usize) -> Result<Self, Problem> {
         let x = table_of(table, kind)?;
         let model = match kind {
             Kind::Ppca => {

@@ -16,6 +16,14 @@ pub(super) fn gradient(g: &mut Group<'_>, _case: &Case) -> Outcome {
     not_run(g)
 }
 
+pub(super) fn estimators(g: &mut Group<'_>, _case: &Case) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn gaps(g: &mut Group<'_>, _case: &Case) -> Outcome {
+    not_run(g)
+}
+
 pub(super) fn linear(g: &mut Group<'_>, _table: &'static str, _latents: usize) -> Outcome {
     not_run(g)
 }

@@ -5,10 +5,11 @@ mod log_joint;
 mod minibatch;
 mod optimum;
 mod recombination;
+mod seeds;
 #[cfg(test)]
 mod tests;
 
-use super::verdicts;
+use super::{variances, verdicts};
 use crate::case::{Case, CaseError};
 use crate::check::{Layer, Tolerance};
 use crate::posterior::{Posterior, recognise};
@@ -40,6 +41,12 @@ pub fn all(suite: &mut Suite<'_>, case: &Case) {
     if suite.selection.budget == Budget::Quick && model.is_integrated() {
         return;
     }
+    // one evaluation costs about this many numbers read
+    let cost = model.by_rows().map_or(1, |rows| rows.n_data()) * model.dim();
+    let affordable = if suite.selection.budget == Budget::Quick { cost <= 100 } else { cost <= 2500 && model.dim() <= 12 };
+    if affordable && case.find("vi_optimum.meanfield").is_some() {
+        suite.group(Layer::S, "S2", id, |g| variances::posterior(g, case, model));
+    }
     let optima = Optima::new(model);
     suite.group(Layer::S, "S1", id, |g| fixed_q::bounds(g, case, model));
     for shape in [Shape::Diagonal, Shape::Full] {
@@ -49,6 +56,14 @@ pub fn all(suite: &mut Suite<'_>, case: &Case) {
         suite.group(Layer::O, "O1", id, |g| optimum::reached(g, case, &optima, shape));
         suite.group(Layer::O, "O5", id, |g| optimum::stationary(g, model, &optima, shape));
         suite.group(Layer::P, "P1", id, |g| optimum::errors(g, case, &optima, shape));
+    }
+    let few = match suite.selection.budget {
+        Budget::Quick => 100,
+        Budget::Full => 2500,
+        Budget::Nightly => 100_000,
+    };
+    if cost <= few && !model.is_integrated() && case.find("vi_optimum.meanfield").is_some() {
+        suite.group(Layer::O, "O1", id, |g| seeds::stochastic(g, case, model));
     }
     suite.group(Layer::P, "P4", id, |g| verdicts::verdicts(g, case, model));
     if recombination::applies(case) {

@@ -131,11 +131,12 @@ pub(super) fn errors(g: &mut Group<'_>, case: &Case, optima: &Optima<'_>, shape:
     for (field, ours) in summary {
         g.scalar(format!("{name}: {}", field.replace('_', " ")), Source::Q, ours, node.get(field)?.number()?, &t);
     }
-    g.exhibits.push(Exhibit::Pairs {
-        case: case.id.clone(),
-        what: format!("{name}: standard deviations over those of the posterior"),
-        ours: ours.to_vec(),
-        truth: sd.to_vec(),
+    let pairs = |mean: &Array1<f64>, sd: &Array1<f64>| mean.iter().copied().zip(sd.iter().copied()).collect();
+    g.exhibits.push(Exhibit::Forest {
+        case: format!("{}, {name}", case.id),
+        names: (1..=mean.len()).map(|i| format!("u{i}")).collect(),
+        ours: pairs(&q.mean, &ours),
+        truth: pairs(&mean, &sd),
     });
     Ok(())
 }

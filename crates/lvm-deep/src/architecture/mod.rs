@@ -1,15 +1,21 @@
 //! What a model is made of, as data: written into its files, and enough to build it again.
 
+mod likelihood;
+mod spec;
+
+pub use likelihood::{BlockSpec, LikelihoodSpec};
+pub use spec::{DecoderSpec, EncoderSpec, PosteriorSpec, PriorSpec};
+
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::likelihood::{self, Block, Dispersion, Library, Likelihood, Scale, gaussian::Variance};
+use crate::likelihood::gaussian::Variance;
+use crate::likelihood::{Library, Likelihood};
 use crate::nets::{
-    self, Activation, AttentionSpec, ConvolutionSpec, Decoder, Encoder, Input, LowerDecoder, Mlp, Net, NetDecoder, NetEncoder,
-    RecurrentSpec,
+    self, Activation, AttentionSpec, Decoder, Encoder, Input, LowerDecoder, Mlp, Net, NetDecoder, NetEncoder, RecurrentSpec,
 };
 use crate::parameters::Scope;
-use crate::posterior::{self, Family, Positive};
-use crate::prior::{self, Prior, flow::Step};
+use crate::posterior::{self, Family};
+use crate::prior::{self, Prior};
 use crate::vae::{Parts, column_standard};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -50,260 +56,6 @@ pub struct Architecture {
     pub decoder: DecoderSpec,
     /// What the outputs mean.
     pub likelihood: LikelihoodSpec,
-}
-
-/// Nets from rows to features.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EncoderSpec {
-    /// Layers of these widths; none is a linear encoder.
-    Mlp {
-        /// Widths of the hidden layers.
-        hidden: Vec<i64>,
-        /// Between them.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// Convolutions over images.
-    Convolution(ConvolutionSpec),
-    /// Both ways through a sequence.
-    Recurrent(RecurrentSpec),
-    /// A transformer over a sequence.
-    Attention(AttentionSpec),
-}
-
-/// Nets from latents to outputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum DecoderSpec {
-    /// Layers of these widths; none is a linear decoder.
-    Mlp {
-        /// Widths of the hidden layers.
-        hidden: Vec<i64>,
-        /// Between them.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// Transposed convolutions to images.
-    Convolution(ConvolutionSpec),
-    /// Step after step through a sequence, each told the ones before it.
-    Recurrent(RecurrentSpec),
-    /// A transformer over a sequence, each step told the ones before it.
-    Attention(AttentionSpec),
-}
-
-/// Families of q(z | x).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum PosteriorSpec {
-    /// A Gaussian with diagonal covariance.
-    #[default]
-    Diagonal,
-    /// A Gaussian with full covariance.
-    FullCovariance {
-        /// How the diagonal of the Cholesky factor is made positive.
-        #[serde(default)]
-        diagonal: Positive,
-    },
-    /// A diagonal Gaussian pushed through planar flows.
-    Planar {
-        /// T.
-        steps: i64,
-        /// Whether the encoder delivers their parameters; else all rows share them.
-        #[serde(default)]
-        amortised: bool,
-    },
-    /// A diagonal Gaussian pushed through inverse autoregressive flows.
-    InverseAutoregressive {
-        /// T.
-        steps: i64,
-        /// H, the numbers that the encoder tells every step.
-        #[serde(default)]
-        context: i64,
-        /// Widths of the hidden layers in the net of every step.
-        hidden: Vec<i64>,
-    },
-    /// q(z₁ | x) q(z₂ | z₁), with the hierarchical prior.
-    Hierarchical {
-        /// L₂; L₁ are the other latents.
-        upper: i64,
-        /// Widths of the hidden layers from z₁ to z₂.
-        #[serde(default)]
-        hidden: Vec<i64>,
-    },
-    /// One of L values, with the categorical prior.
-    Categorical,
-}
-
-/// Densities p(z).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum PriorSpec {
-    /// N(0, I).
-    #[default]
-    StandardNormal,
-    /// A mixture of Gaussians with diagonal covariances.
-    Mixture {
-        /// K.
-        components: i64,
-        /// Whether it is trained.
-        trained: bool,
-    },
-    /// The mean of q(z | u) over pseudo-inputs u that are trained.
-    Vamp {
-        /// K.
-        components: i64,
-    },
-    /// N(0, I) pulled through a flow.
-    Flow {
-        /// Of which kind a step is.
-        #[serde(default)]
-        step: Step,
-        /// T.
-        steps: i64,
-        /// Widths of the hidden layers in the net of every step.
-        hidden: Vec<i64>,
-    },
-    /// p(z₂) p(z₁ | z₂); the decoder sees z₁ only.
-    Hierarchical {
-        /// L₂; L₁ are the other latents.
-        upper: i64,
-        /// Widths of the hidden layers from z₂ to z₁.
-        #[serde(default)]
-        hidden: Vec<i64>,
-    },
-    /// One of L values.
-    Categorical {
-        /// Whether their probabilities are trained; else all are the same.
-        trained: bool,
-    },
-}
-
-/// Densities p(x | z).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LikelihoodSpec {
-    /// Normal.
-    Gaussian(Variance),
-    /// Zeros and ones.
-    Bernoulli,
-    /// Codes 0 … codes − 1 in every column.
-    Categorical {
-        /// K.
-        codes: i64,
-    },
-    /// Counts without overdispersion.
-    Poisson {
-        /// The size of a row.
-        #[serde(default)]
-        library: Library,
-    },
-    /// Overdispersed counts.
-    NegativeBinomial {
-        /// Where θ comes from.
-        #[serde(default)]
-        dispersion: Dispersion,
-        /// The size of a row.
-        #[serde(default)]
-        library: Library,
-    },
-    /// Overdispersed counts, some of which were lost.
-    ZeroInflatedNegativeBinomial {
-        /// Where θ comes from.
-        #[serde(default)]
-        dispersion: Dispersion,
-        /// The size of a row.
-        #[serde(default)]
-        library: Library,
-    },
-    /// Grey levels 0, 1/(levels − 1), …, 1.
-    DiscretizedLogistic {
-        /// G, 256 for bytes divided by 255.
-        levels: i64,
-        /// Where s comes from.
-        #[serde(default)]
-        scale: Scale,
-    },
-    /// Bags of words.
-    Multinomial,
-    /// Columns of different kinds.
-    Mixed(Vec<BlockSpec>),
-}
-
-/// Some columns of a table with their density.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BlockSpec {
-    /// The columns, from 0.
-    pub columns: Vec<i64>,
-    /// Their density.
-    pub likelihood: LikelihoodSpec,
-}
-
-impl LikelihoodSpec {
-    /// The density of `columns` columns.
-    ///
-    /// # Errors
-    /// If a setting is outside its range or blocks do not share out the columns.
-    pub fn build(&self, scope: &mut Scope<'_>, columns: i64) -> Result<Box<dyn Likelihood>> {
-        Ok(match self {
-            LikelihoodSpec::Gaussian(variance) => Box::new(likelihood::Gaussian::new(scope, columns, *variance)?),
-            LikelihoodSpec::Bernoulli => Box::new(likelihood::Bernoulli { columns }),
-            LikelihoodSpec::Categorical { codes } if *codes < 2 => {
-                return Err(Error::config("codes", format!("is {codes}; a column of codes needs at least 2")));
-            }
-            LikelihoodSpec::Categorical { codes } => Box::new(likelihood::Categorical { columns, codes: *codes }),
-            LikelihoodSpec::Poisson { library } => Box::new(likelihood::Poisson { columns, library: *library }),
-            LikelihoodSpec::NegativeBinomial { dispersion, library } => {
-                Box::new(likelihood::NegativeBinomial::new(scope, columns, *dispersion, *library)?)
-            }
-            LikelihoodSpec::ZeroInflatedNegativeBinomial { dispersion, library } => {
-                Box::new(likelihood::ZeroInflated::new(scope, columns, *dispersion, *library)?)
-            }
-            LikelihoodSpec::DiscretizedLogistic { levels, scale } => {
-                Box::new(likelihood::DiscretizedLogistic::new(scope, columns, *levels, *scale)?)
-            }
-            LikelihoodSpec::Multinomial => Box::new(likelihood::Multinomial { columns }),
-            LikelihoodSpec::Mixed(blocks) => {
-                let build = |(b, block): (usize, &BlockSpec)| {
-                    if block.likelihood.library() == Library::Latent {
-                        return Err(Error::config("mixed", "a block can't have a latent library: give it as condition, or leave it out"));
-                    }
-                    let likelihood = block.likelihood.build(&mut scope.at(&b.to_string()), block.columns.len() as i64)?;
-                    Ok(Block { columns: block.columns.clone(), likelihood })
-                };
-                Box::new(likelihood::Mixed::new(columns, blocks.iter().enumerate().map(build).collect::<Result<_>>()?)?)
-            }
-        })
-    }
-
-    /// The size of a row, for counts.
-    pub fn library(&self) -> Library {
-        match self {
-            LikelihoodSpec::Poisson { library }
-            | LikelihoodSpec::NegativeBinomial { library, .. }
-            | LikelihoodSpec::ZeroInflatedNegativeBinomial { library, .. } => *library,
-            _ => Library::None,
-        }
-    }
-}
-
-impl EncoderSpec {
-    /// Rectified layers of these widths.
-    pub fn mlp(hidden: &[i64]) -> Self {
-        EncoderSpec::Mlp { hidden: hidden.to_vec(), activation: Activation::Relu }
-    }
-}
-
-impl DecoderSpec {
-    /// Rectified layers of these widths.
-    pub fn mlp(hidden: &[i64]) -> Self {
-        DecoderSpec::Mlp { hidden: hidden.to_vec(), activation: Activation::Relu }
-    }
 }
 
 impl Architecture {
@@ -433,6 +185,9 @@ impl Architecture {
         }
         if (self.posterior == PosteriorSpec::Categorical) != matches!(self.prior, PriorSpec::Categorical { .. }) {
             return Err(Error::config("prior", "a categorical posterior goes with a categorical prior, and the other way round"));
+        }
+        if self.posterior == PosteriorSpec::Categorical && self.likelihood.library() == Library::Latent {
+            return Err(Error::config("library", "is latent, but one of K values can't hold it: take the observed size"));
         }
         Ok(())
     }

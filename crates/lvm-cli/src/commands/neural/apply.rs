@@ -1,0 +1,256 @@
+//! What a neural model says about given rows: the posterior, its mode, the rows without noise, what is missing.
+
+use super::{Neural, by_rows};
+use crate::args::{ImputeArgs, InfoArgs, MapArgs, PosteriorArgs, ReconstructArgs};
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Emit, Numbers, latent_names};
+use crate::report::{self, TableReport, VaeInfo, nested};
+use crate::stored::Family;
+use lvm_deep::architecture::PosteriorSpec;
+use lvm_deep::evidence::Ascent;
+use lvm_deep::posterior::Spread;
+use lvm_deep::tasks::{self, Impute, reconstruction};
+use lvm_deep::tensor::to_matrix;
+use lvm_deep::{Kind, Tensor};
+use ndarray::Array2;
+use serde::Serialize;
+
+/// A table about rows.
+#[derive(Serialize)]
+struct RowsReport<'a> {
+    model: &'static str,
+    #[serde(flatten)]
+    table: &'a TableReport,
+    /// Names of the columns of `x`.
+    names: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean: Option<Vec<Vec<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sd: Option<Vec<Vec<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covariance: Option<Vec<Vec<Vec<f64>>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responsibilities: Option<Vec<Vec<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    z: Option<Vec<Vec<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_joint: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    converged: Option<Vec<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x: Option<Vec<Vec<f64>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_draws: Option<Vec<f64>>,
+}
+
+impl<'a> RowsReport<'a> {
+    fn new(table: &'a TableReport, names: &'a [String]) -> Self {
+        RowsReport {
+            model: "vae",
+            table,
+            names,
+            mean: None,
+            sd: None,
+            covariance: None,
+            responsibilities: None,
+            component: None,
+            z: None,
+            log_joint: None,
+            converged: None,
+            x: None,
+            effective_draws: None,
+        }
+    }
+}
+
+fn is_discrete(neural: &Neural) -> bool {
+    neural.vae.architecture.posterior == PosteriorSpec::Categorical
+}
+
+/// `lvm posterior`: mean and standard deviation of q(z | x), or its probabilities.
+pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
+    output::check_table_target(args.out.output.as_deref())?;
+    let neural = Neural::load(&args.model, &args.device)?;
+    let input = neural.input(&args.data)?;
+    let data = neural.dataset(&input)?;
+    let explained = |error| input.explain(Family::Vae, error);
+    let table = input.report();
+    let l = neural.vae.latents() as usize;
+    let no_grad = tch::no_grad_guard();
+    if is_discrete(&neural) {
+        let x = by_rows(&data.rows, |batch| Ok(neural.vae.posterior(batch).probabilities().unwrap_or_else(|| batch.x.zeros_like())));
+        let numbers = Numbers { columns: (0..l).map(|k| format!("component_{k}")).collect(), x: x.map_err(explained)? };
+        let mut report = RowsReport::new(&table, &numbers.columns);
+        report.responsibilities = args.out.json.then(|| nested(numbers.x.view()));
+        return Emit { what: "posterior", out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report);
+    }
+    // mean and spread side by side: sd (L), or the covariance (L L)
+    let x = by_rows(&data.rows, |batch| {
+        let q = neural.vae.posterior(batch);
+        let Some(gaussian) = q.gaussian() else { return Ok(q.mode()) };
+        let n = batch.n_rows();
+        let spread = match (&gaussian.spread, args.covariance) {
+            (Spread::Diagonal(log_variance), false) => (log_variance * 0.5).exp(),
+            (Spread::Diagonal(log_variance), true) => log_variance.exp().diag_embed(0, -2, -1).view([n, -1]),
+            (Spread::Cholesky(c), false) => c.square().sum_dim_intlist([-1].as_slice(), false, None).sqrt(),
+            (Spread::Cholesky(c), true) => c.matmul(&c.transpose(-1, -2)).reshape([n, -1]),
+        };
+        Ok(Tensor::cat(&[gaussian.mean, spread], 1))
+    });
+    drop(no_grad);
+    let x = x.map_err(explained)?;
+    let mut columns = latent_names(l);
+    let lower: Vec<(usize, usize)> = (0..l).flat_map(|j| (0..=j).map(move |k| (j, k))).collect();
+    let gaussian = x.ncols() > l;
+    let numbers = match (gaussian, args.covariance) {
+        (false, true) => {
+            let message = format!("{}: q(z | x) of this model is pushed through a flow and has no covariance; leave it out", neural.path);
+            return Err(Failure::fault(message));
+        }
+        (false, false) => Numbers { columns, x: x.clone() },
+        (true, false) => {
+            columns.extend((0..l).map(|k| format!("sd_z{k}")));
+            Numbers { columns, x: x.clone() }
+        }
+        (true, true) => {
+            columns.extend(lower.iter().map(|(j, k)| format!("cov_z{j}_z{k}")));
+            let at = |c: usize| if c < l { c } else { l + lower[c - l].0 * l + lower[c - l].1 };
+            Numbers { x: Array2::from_shape_fn((x.nrows(), columns.len()), |(i, c)| x[[i, at(c)]]), columns }
+        }
+    };
+    let mut report = RowsReport::new(&table, &numbers.columns);
+    if args.out.json {
+        let (mean, rest) = x.view().split_at(ndarray::Axis(1), l);
+        report.mean = Some(nested(mean));
+        report.sd = (gaussian && !args.covariance).then(|| nested(rest));
+        let square = |row: ndarray::ArrayView1<'_, f64>| (0..l).map(|j| (0..l).map(|k| row[j * l + k]).collect()).collect();
+        report.covariance = (gaussian && args.covariance).then(|| rest.rows().into_iter().map(square).collect());
+    }
+    Emit { what: "posterior", out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)
+}
+
+/// `lvm map`: argmax p(x, z) of every row, as far as an ascent from the mode of q finds it.
+pub(crate) fn map(args: &MapArgs) -> Outcome {
+    output::check_table_target(args.out.output.as_deref())?;
+    if args.bartlett {
+        return Err(Failure::usage("--bartlett is for factor analysis; leave it out"));
+    }
+    let neural = Neural::load(&args.model, &args.device)?;
+    let input = neural.input(&args.data)?;
+    let data = neural.dataset(&input)?;
+    let (mut log_joint, mut converged) = (Vec::new(), Vec::new());
+    let ascent = match neural.vae.parameters.kind() {
+        Kind::Double => Ascent::default(),
+        // gradients of 32 bits do not get as short
+        _ => Ascent { gradient_tolerance: 1e-3, ..Ascent::default() },
+    };
+    let z = by_rows(&data.rows, |batch| {
+        let found = tasks::map(&neural.vae, batch, &ascent)?;
+        log_joint.extend(found.log_joint);
+        converged.extend(found.converged);
+        Ok(found.z)
+    });
+    let z = z.map_err(|error| input.explain(Family::Vae, error))?;
+    let table = input.report();
+    let numbers = match is_discrete(&neural) {
+        true => {
+            let largest = |row: ndarray::ArrayView1<'_, f64>| row.iter().position(|v| *v > 0.5).unwrap_or(0) as f64;
+            let component = z.map_axis(ndarray::Axis(1), largest);
+            Numbers { columns: vec!["component".to_owned()], x: component.insert_axis(ndarray::Axis(1)) }
+        }
+        false => Numbers { columns: latent_names(z.ncols()), x: z },
+    };
+    let mut report = RowsReport::new(&table, &numbers.columns);
+    if args.out.json {
+        match is_discrete(&neural) {
+            true => report.component = Some(numbers.x.iter().map(|k| *k as usize).collect()),
+            false => report.z = Some(nested(numbers.x.view())),
+        }
+        report.log_joint = Some(log_joint);
+        report.converged = Some(converged);
+    }
+    Emit { what: "most probable latents", out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)
+}
+
+/// `lvm reconstruct`: E[x | z] at the mode of q(z | x), or averaged over draws.
+pub(crate) fn reconstruct(args: &ReconstructArgs) -> Outcome {
+    output::check_table_target(args.out.output.as_deref())?;
+    let neural = Neural::load(&args.model, &args.device)?;
+    let input = neural.input(&args.data)?;
+    let data = neural.dataset(&input)?;
+    let mut block = 0;
+    let x = by_rows(&data.rows, |batch| {
+        block += 1;
+        match args.draws {
+            Some(k) => reconstruction::reconstruct_averaged(&neural.vae, batch, k as i64, args.seed.wrapping_add(block - 1)),
+            None => reconstruction::reconstruct(&neural.vae, batch),
+        }
+    });
+    let numbers = Numbers { columns: input.columns().to_vec(), x: x.map_err(|error| input.explain(Family::Vae, error))? };
+    let table = input.report();
+    let mut report = RowsReport::new(&table, &numbers.columns);
+    report.x = args.out.json.then(|| nested(numbers.x.view()));
+    Emit { what: "reconstruction", out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)
+}
+
+/// `lvm impute`: missing cells by importance resampling.
+pub(crate) fn impute(args: &ImputeArgs) -> Outcome {
+    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.sd.as_deref())?;
+    let neural = Neural::load(&args.model, &args.device)?;
+    let input = neural.input(&crate::args::DataArgs { missing: true, ..args.data.clone() })?;
+    let data = neural.dataset(&input)?;
+    let default = Impute::default();
+    let impute = Impute { importance_draws: args.draws.unwrap_or(default.importance_draws), imputations: 1, ..default };
+    let explained = |error| input.explain(Family::Vae, error);
+    let done = impute.run(&neural.vae, &data.rows, args.seed).map_err(explained)?;
+    let mut x = to_matrix(&done.mean).map_err(explained)?;
+    let observed = data.rows.observed.as_ref().map(to_matrix).transpose().map_err(explained)?;
+    let filled = observed.as_ref().map_or(0, |o| o.iter().filter(|o| **o == 0.0).count());
+    // what was there stays as it was, to the last bit
+    input.keep_observed(&mut x).map_err(explained)?;
+    let columns = input.columns().to_vec();
+    if let Some(path) = &args.sd {
+        Numbers { columns: columns.clone(), x: to_matrix(&done.sd).map_err(explained)? }.write(Some(path))?;
+    }
+    let table = input.report();
+    let numbers = Numbers { columns, x };
+    let mut report = RowsReport::new(&table, &numbers.columns);
+    if args.out.json {
+        report.x = Some(nested(numbers.x.view()));
+        report.sd = Some(nested(to_matrix(&done.sd).map_err(explained)?.view()));
+        report.effective_draws = Some(done.effective_draws.clone());
+    }
+    let what = format!("completed table ({} filled in)", report::count(filled, "cell"));
+    Emit { what: &what, out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)
+}
+
+/// `lvm info`.
+pub(crate) fn info(args: &InfoArgs) -> Outcome {
+    let cpu = crate::args::DeviceArgs { device: Some(crate::args::DeviceChoice::Cpu) };
+    let neural = Neural::load(&args.model, &cpu)?;
+    let of_p = |name: &str| !name.starts_with("encoder") && !name.starts_with("posterior");
+    let numbers = |p: bool| neural.vae.parameters.trained().filter(|t| of_p(&t.name) == p).map(|t| t.value.numel()).sum();
+    let fit = neural.header.fit.as_ref();
+    let report = VaeInfo {
+        model: "vae",
+        n: neural.header.n,
+        d: neural.vae.n_columns() as usize,
+        columns: neural.columns(),
+        latents: neural.vae.latents() as usize,
+        likelihood: report::vae::likelihood(&neural.vae.architecture.likelihood),
+        architecture: neural.vae.architecture.clone(),
+        n_parameters: numbers(true),
+        n_encoder_parameters: numbers(false),
+        bits: if neural.vae.parameters.kind() == Kind::Double { 64 } else { 32 },
+        scale: neural.scale(),
+        seed: fit.map(|f| f.seed),
+        status: fit.map(|f| f.status),
+        iterations: fit.map(|f| f.trace.len()),
+        trace: fit.map(|f| f.trace.clone()),
+        bound: fit.and_then(|f| f.trace.last().copied()),
+    };
+    report::print(&report, args.json, report::vae::info)
+}
