@@ -22,7 +22,7 @@ use lvm_deep::tasks::ood::{likelihood_regret, surprise, typicality};
 use lvm_deep::train::Training;
 use lvm_deep::vae::Vae;
 use ndarray::Array1;
-use shared::{Arguments, Outcome, activity, device, first, mean_of, table, train};
+use shared::{Arguments, Outcome, activity, device, mean_of, some, table, train};
 
 const SOURCE: &str = "github.com/zalandoresearch/fashion-mnist (data/fashion) and the MNIST files of the same names";
 
@@ -39,7 +39,7 @@ fn main() -> Outcome {
     };
     let device = device(&arguments)?;
     let load = |path: std::path::PathBuf, n: usize| -> Outcome<Dataset> {
-        let x = first(&table(path)?, n) / 255.0;
+        let x = some(&table(path)?, n) / 255.0;
         let x = if binary { x.mapv(|v| f64::from(u8::from(v > 0.5))) } else { x };
         Ok(Dataset::new(&x, Kind::Float, device)?)
     };

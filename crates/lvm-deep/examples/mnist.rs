@@ -20,7 +20,7 @@ use lvm_deep::objective::{Iwae, IwaeGradient, KlTerm, Objective};
 use lvm_deep::optimizer::{Adam, Schedule};
 use lvm_deep::train::Training;
 use lvm_deep::vae::Vae;
-use shared::{Arguments, Outcome, activity, device, first, mean_of, table, train};
+use shared::{Arguments, Outcome, activity, device, mean_of, some, table, train};
 
 const SOURCE: &str = "Larochelle's binarized_mnist_{train,valid,test}.amat, as idx files {train,valid,test}-bin-idx3-ubyte.gz";
 
@@ -57,7 +57,7 @@ fn main() -> Outcome {
 
     let device = device(&arguments)?;
     let part = |name: &str, n| -> Outcome<Dataset> {
-        let x = first(&table(folder.join(format!("{name}-bin-idx3-ubyte.gz")))?, n);
+        let x = some(&table(folder.join(format!("{name}-bin-idx3-ubyte.gz")))?, n);
         Ok(Dataset::new(&x, Kind::Float, device)?)
     };
     let (data, valid, test) = (part("train", rows)?, part("valid", 1000)?, part("test", test_rows)?);

@@ -16,12 +16,12 @@ use lvm_deep::nets::Input;
 use lvm_deep::optimizer::Schedule;
 use lvm_deep::tasks::clustering::categories;
 use lvm_deep::tasks::{adjusted_rand_index, normalized_mutual_information};
-use lvm_deep::tensor::{from_matrix, to_matrix, to_values};
+use lvm_deep::tensor::{to_matrix, to_values};
 use lvm_deep::train::Training;
 use lvm_deep::vae::Vae;
 use lvm_deep::{Kind, Tensor};
 use ndarray::{Array2, Axis};
-use shared::{Arguments, Outcome, device, lines, mean, shuffled, train};
+use shared::{Arguments, Outcome, device, lines, mean, train};
 use std::path::Path;
 
 const SOURCE: &str = "data/20ng.zip of github.com/jiacheng-xu/vmf_vae_nlp: train.feat, test.feat, vocab.new, compressed by gzip or not";
@@ -50,9 +50,7 @@ fn main() -> Outcome {
     let epochs = arguments.option("epochs", if quick { 8 } else { 60 })?;
     let learning_rate = Schedule::Exponential { start: 5e-3, end: 5e-4 };
     let training = Training { epochs, batch_size: 128, learning_rate, warm_up: epochs / 4, ..Training::default() };
-    let mut vae = Vae::new(architecture, &data, seed)?;
-    start_apart(&mut vae, &x, seed)?;
-    let vae = train(&training, vae, &data, None, &arguments)?.vae;
+    let vae = train(&training, Vae::new(architecture, &data, seed)?, &data, None, &arguments)?.vae;
 
     // log p(x) exactly, by summation over the groups
     let log_p = to_values(&tch::no_grad(|| vae.summation(&test.rows).map(|s| s.log_evidence())).ok_or("the latent is not discrete")?);
@@ -92,23 +90,6 @@ fn documents(path: &Path) -> Outcome<(Array2<f64>, Vec<usize>)> {
         }
     }
     Ok((x, labels))
-}
-
-/// Starts every group at the words of some documents drawn at random: from nearly equal groups a few would take all documents.
-fn start_apart(vae: &mut Vae, x: &Array2<f64>, seed: u64) -> Outcome {
-    const DOCUMENTS: usize = 40;
-    let order = shuffled(x.nrows(), seed);
-    let counts = x.sum_axis(Axis(0)) + 1.0;
-    let whole = &counts / counts.sum();
-    let mut weight = Array2::zeros((WORDS, vae.latents() as usize));
-    for (mut group, some) in weight.axis_iter_mut(Axis(1)).zip(order.chunks(DOCUMENTS)) {
-        let counts = x.select(Axis(0), some).sum_axis(Axis(0));
-        // shrunk towards the whole as if 500 words of it had been seen besides
-        let share = (&counts + &(&whole * 500.0)) / (counts.sum() + 500.0);
-        group.assign(&(share / &whole).ln());
-    }
-    let weight = from_matrix(&weight, vae.parameters.kind(), vae.parameters.device());
-    Ok(vae.parameters.set("decoder.0.weight", &weight)?)
 }
 
 /// The words of every group that add most to its divergence from the whole.

@@ -15,7 +15,7 @@ use lvm_deep::architecture::{Architecture, LikelihoodSpec};
 use lvm_deep::data::Dataset;
 use lvm_deep::train::{State, Training};
 use lvm_deep::vae::Vae;
-use shared::{Arguments, Outcome, first, processor_seconds, table};
+use shared::{Arguments, Outcome, processor_seconds, some, table};
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn main() -> Outcome {
     if threads > 0 {
         tch::set_num_threads(threads);
     }
-    let x = first(&table(&file)?, steps * BATCH);
+    let x = some(&table(&file)?, steps * BATCH);
     let data = Dataset::new(&x, Kind::Float, tch::Device::Cpu)?;
     let architecture = Architecture { likelihood: LikelihoodSpec::Bernoulli, ..Architecture::mlp(784, 20, &[400]) };
     let training = Training { batch_size: BATCH, ..Training::default() };

@@ -85,9 +85,9 @@ pub(crate) fn lines(path: impl AsRef<Path>) -> Outcome<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// The first `n` rows.
-pub(crate) fn first(x: &Array2<f64>, n: usize) -> Array2<f64> {
-    x.slice_axis(Axis(0), (0..n.min(x.nrows())).into()).to_owned()
+/// `n` rows at random, the same every time, or all in their order: some files are sorted by class, so the first would not be typical.
+pub(crate) fn some(x: &Array2<f64>, n: usize) -> Array2<f64> {
+    if n >= x.nrows() { x.clone() } else { rows(x, &shuffled(x.nrows(), 0)[..n]) }
 }
 
 /// The rows of these numbers.
