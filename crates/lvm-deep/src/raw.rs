@@ -17,7 +17,7 @@ impl Number for f64 {
     const KIND: Kind = Kind::Double;
 }
 
-/// Whether [`slice`] and [`slice_mut`] can show this tensor.
+/// Whether [`slice()`] and [`slice_mut`] can show this tensor.
 pub(crate) fn visible<E: Number>(x: &Tensor) -> bool {
     x.defined() && x.device() == Device::Cpu && x.kind() == E::KIND && x.is_contiguous()
 }

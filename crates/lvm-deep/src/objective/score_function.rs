@@ -10,7 +10,7 @@ use crate::vae::Vae;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-/// The evidence lower bound with ∇_φ E_q[f] = E_q[(f − b) ∇_φ log q]: for any q that evaluates log q, discrete ones included, without a
+/// The evidence lower bound with ∇_φ E_q\[f\] = E_q\[(f − b) ∇_φ log q\]: for any q that evaluates log q, discrete ones included, without a
 /// derivative in z.
 ///
 /// The control variate b of a draw is the mean of f over the other draws of the same row: the gradient stays unbiased, because they are
