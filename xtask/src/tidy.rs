@@ -21,6 +21,7 @@ pub(crate) fn run(shell: &Shell) -> Outcome {
     }
     pages(&files, &mut findings)?;
     faults(&files, &mut findings)?;
+    table_of_faults(&mut findings)?;
     for finding in &findings {
         println!("{finding}");
     }
@@ -90,9 +91,11 @@ fn links(file: &Path, findings: &mut Vec<String>) -> Outcome {
     Ok(())
 }
 
+/// The faults that can be planted in the source.
+const CATALOGUE: &str = "crates/lvm-verify/src/mutants.rs";
+
 /// Every fault that can be planted is in the catalogue with the check that finds it, and every fault of the catalogue can be planted.
 fn faults(files: &[PathBuf], findings: &mut Vec<String>) -> Outcome {
-    const CATALOGUE: &str = "crates/lvm-verify/src/mutants.rs";
     let catalogue = fs::read_to_string(CATALOGUE)?;
     let listed: Vec<&str> = catalogue.split("mutant(\"").skip(1).filter_map(|t| t.split('"').next()).collect();
     let mut planted = Vec::new();
@@ -110,6 +113,36 @@ fn faults(files: &[PathBuf], findings: &mut Vec<String>) -> Outcome {
         findings.push(format!("{CATALOGUE}: the fault \"{name}\" is planted nowhere"));
     }
     Ok(())
+}
+
+/// The table of planted faults in the book is the catalogue's, row for row.
+fn table_of_faults(findings: &mut Vec<String>) -> Outcome {
+    const PAGE: &str = "docs/verify.md";
+    let catalogue = fs::read_to_string(CATALOGUE)?;
+    let expected = rows_of_catalogue(&catalogue);
+    if expected.len() != catalogue.matches("mutant(\"").count() {
+        findings.push(format!("{CATALOGUE}: a fault is not made of six strings: name, what, published, id, case, quantity"));
+    }
+    let page = fs::read_to_string(PAGE)?;
+    let found: Vec<&str> =
+        page.lines().skip_while(|l| !l.starts_with("| planted in the source")).skip(2).take_while(|l| l.starts_with('|')).collect();
+    for row in expected.iter().filter(|row| !found.contains(&row.as_str())) {
+        findings.push(format!("{PAGE}: the table of planted faults lacks a row of {CATALOGUE}:\n{row}"));
+    }
+    for row in found.iter().filter(|row| !expected.iter().any(|e| e == *row)) {
+        findings.push(format!("{PAGE}: the table of planted faults has a row that is not in {CATALOGUE}:\n{row}"));
+    }
+    Ok(())
+}
+
+/// The catalogue as rows of that table. Six strings make a fault: name, what is wrong, where it was published, id, case and quantity.
+fn rows_of_catalogue(catalogue: &str) -> Vec<String> {
+    let row = |entry: &str| {
+        let strings: Vec<&str> = entry.split('"').step_by(2).take(6).collect();
+        let [name, what, published, id, case, quantity] = strings[..] else { return None };
+        Some(format!("| `{name}`: {what} | {published} | {id} {case} · {quantity} |").replace("|J|", "\\|J\\|"))
+    };
+    catalogue.split("mutant(\"").skip(1).filter_map(row).collect()
 }
 
 /// Every model folder of lvm-core has a page, a bench and a place in the laws; every page of the book is in its summary.
@@ -133,4 +166,19 @@ fn pages(files: &[PathBuf], findings: &mut Vec<String>) -> Outcome {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_makes_a_row() {
+        let catalogue = r#"
+    mutant("sign", ("log |J| with the other sign", "VERIFY §3.4"), (L, "L3"), "densities of constrained", "log ∫"),
+    mutant("cut", ("off"
+"#;
+        let row = "| `sign`: log \\|J\\| with the other sign | VERIFY §3.4 | L3 densities of constrained · log ∫ |";
+        assert_eq!(rows_of_catalogue(catalogue), [row]);
+    }
 }
