@@ -1,5 +1,7 @@
 //! Benchmarks of the lvm workspace: the data they share, and what comparisons with other programs need.
 
+#![forbid(unsafe_code)]
+
 pub mod data;
 pub mod npy;
 
