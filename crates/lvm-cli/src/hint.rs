@@ -10,6 +10,12 @@ use std::path::Path;
 /// What to do where lines are not cut into the fields they hold.
 const CUT: &str = "if the fields are cut at the wrong places, --separator comma, semicolon, tab or blank settles it";
 
+/// What to do about a missing cell.
+const MISSING: &str = "--missing says that cells may be missing; they are then integrated out exactly";
+
+/// What to do about a disk that is full.
+pub(crate) const ROOM: &str = "free some space there, or write to another disk";
+
 /// What to do about a missing cell where the model has no place for one.
 const FILL: &str = "this model has no place for missing cells: remove the row, leave the column out with --without, or fill the cells under another model with \
      lvm fit ppca --missing and lvm impute";
@@ -25,13 +31,14 @@ pub(crate) fn complete(error: lvm_data::Error) -> Failure {
 /// An error about a file.
 pub(crate) fn data(error: lvm_data::Error) -> Failure {
     let hint = match error.kind() {
-        FileError::MissingCell { .. } => "--missing says that cells may be missing; they are then integrated out exactly",
+        FileError::MissingCell { .. } => MISSING,
         FileError::Text { cell, .. } if cell.line == Some(1) => "if the first line holds names, leave out --header no",
         FileError::Text { .. } => "--columns A,B,C chooses the columns to use, --without A,B,C those to leave out",
         FileError::DuplicateColumn { .. } => "--columns takes numbers from 1 as well as names",
         FileError::HeaderOnly => "--header no says that the first line is data",
         FileError::AmbiguousHeader { .. } => "--header yes or --header no settles it",
         FileError::UnknownColumn { name, .. } if name.parse::<usize>().is_ok() => "columns are numbered from 1",
+        FileError::WhichArray { .. } => "--array NAME chooses",
         FileError::NoNumbers { columns } if columns.len() == 1 => CUT,
         FileError::Ragged { .. } => CUT,
         FileError::DecimalComma { text, .. } if text.matches(',').count() > 1 => CUT,
@@ -45,6 +52,7 @@ pub(crate) fn data(error: lvm_data::Error) -> Failure {
             None => "check the name, and the folder you are in",
         },
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name a file in that folder",
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => ROOM,
         FileError::Model(_) if looks_like_a_table(&error) => {
             "this is a table: the model comes first and the table after it; lvm fit gmm DATA -k K -o MODEL makes a model"
         }
@@ -85,13 +93,18 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
     let name = |column: usize| columns.get(column).map_or_else(|| format!("number {}", column + 1), |name| format!("\"{name}\""));
     let (message, hint) = match error.kind() {
         ErrorKind::Source(source) => return Failure::fault(source.to_string()),
-        ErrorKind::NotANumber { row, column, .. } => (
-            format!("{}, column {}: NaN", place(*row), name(*column)),
-            Some(match family.takes_missing() {
-                true => "remove the row, or say --missing: NaN then means missing, and is integrated out exactly".to_owned(),
-                false => FILL.to_owned(),
-            }),
+        // in the words of a table that is read whole
+        ErrorKind::NotANumber { row, column, .. } if family.takes_missing() => (
+            format!(
+                "{}, column {}: the cell is missing (\"NaN\"); remove the row or the column, or say that cells may be missing",
+                place(*row),
+                name(*column)
+            ),
+            Some(MISSING.to_owned()),
         ),
+        ErrorKind::NotANumber { row, column, .. } => {
+            (format!("{}, column {}: the cell is missing (\"NaN\")", place(*row), name(*column)), Some(FILL.to_owned()))
+        }
         ErrorKind::Infinite { row, column, .. } => {
             (format!("{}, column {}: the value is infinite; remove or replace it", place(*row), name(*column)), None)
         }
@@ -100,6 +113,9 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
             Some(format!("rescale the column, or leave it out: {}", without(columns, &[*column]))),
         ),
         ErrorKind::MissingRow { row } => (format!("{}: every cell is missing; remove the row", place(*row)), None),
+        ErrorKind::NoVariation => {
+            (error.to_string(), Some("a fit needs rows that differ; if other columns of the file vary, --columns chooses them".to_owned()))
+        }
         ErrorKind::ConstantColumns { columns: constant } => {
             let constant: Vec<usize> = constant.iter().map(|(column, _)| *column).collect();
             let (are, them) =

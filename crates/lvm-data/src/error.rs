@@ -151,6 +151,13 @@ pub enum ErrorKind {
         /// The limit in bytes.
         limit: usize,
     },
+    /// An archive holds several arrays, or not the one asked for.
+    WhichArray {
+        /// The array asked for, if one was.
+        wanted: Option<String>,
+        /// Those there are.
+        available: Vec<String>,
+    },
     /// The file is not what its format says, or the format is not supported.
     Format {
         /// What is wrong and what to do.
@@ -160,6 +167,11 @@ pub enum ErrorKind {
     Changed {
         /// What changed.
         what: &'static str,
+    },
+    /// A table of [`crate::datasets`] that is in the repository and not in the published package.
+    NotInPackage {
+        /// Where else the table is to be had.
+        elsewhere: &'static str,
     },
     /// The file holds no usable model, or the model can't be stored.
     Model(lvm_core::Error),
@@ -292,10 +304,19 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Encoding { line, hint } => write!(f, "line {line} is not UTF-8 text ({hint}); save the file as UTF-8"),
             ErrorKind::OpenQuote { line } => write!(f, "the quoted field that starts in line {line} never ends; close or remove the quote"),
             ErrorKind::LongLine { line, limit } => write!(f, "line {line} is longer than {limit} bytes: this is not a table of text"),
+            ErrorKind::WhichArray { wanted: Some(name), available } => {
+                write!(f, "there is no array \"{}\"; the arrays are {}", shown(name), list(available))
+            }
+            ErrorKind::WhichArray { wanted: None, available } => write!(f, "choose one of its arrays: {}", list(available)),
             ErrorKind::Format { message } => f.write_str(message),
             ErrorKind::Changed { what } => {
                 write!(f, "the file {what} while it was being read; leave it alone until the work is done, and start again")
             }
+            ErrorKind::NotInPackage { elsewhere } => write!(
+                f,
+                "this table has no known licence and is not part of the published package; it lies in the repository ({}, crates/lvm-data/data), and {elsewhere}; take it from there and read it with Table::read",
+                env!("CARGO_PKG_REPOSITORY")
+            ),
             ErrorKind::Model(error) => write!(f, "{error}"),
         }
     }

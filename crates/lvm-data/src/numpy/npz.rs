@@ -1,6 +1,6 @@
 //! `.npz`: a zip archive of `.npy` files.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::table::ReadOptions;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
@@ -24,9 +24,8 @@ pub(crate) fn with_array<T>(
         }
         (_, []) => return Err(Error::format(path, "the archive holds no .npy array")),
         (Some(name), _) if arrays.contains(name) => name,
-        (Some(name), _) => return Err(Error::format(path, format!("there is no array \"{name}\"; the arrays are {}", arrays.join(", ")))),
         (None, [only]) => only,
-        (None, _) => return Err(Error::format(path, format!("choose one of its arrays: {}", arrays.join(", ")))),
+        (wanted, _) => return Err(Error::new(path, ErrorKind::WhichArray { wanted: wanted.clone(), available: arrays })),
     };
     let array = archive.by_name(&format!("{name}.npy")).map_err(broken)?;
     read(&mut BufReader::new(array))
