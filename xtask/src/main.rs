@@ -9,6 +9,7 @@ mod bench;
 mod checks;
 mod libtorch;
 mod mutants;
+mod packages;
 mod setup;
 mod tidy;
 
@@ -23,11 +24,11 @@ cargo xtask verify [FLAGS]   install what is missing, then judge the models agai
 cargo xtask verify --no-deep  the same without the neural models and libtorch
 cargo xtask verify --mutants [NAME …]   plant every known fault in a separate build and print which check finds which
 cargo xtask test             everything that must pass
-cargo xtask ci               format, clippy, rustdoc, tidy, packages, test, the lapack leg, quick verify
+cargo xtask ci               format, tidy, clippy, rustdoc, the book, test, the lapack leg, examples, packages, licences, faults, quick verify
 cargo xtask ci --without-test   the same, for after `cargo xtask test`
 cargo xtask bench [FILTER]   criterion benches
 cargo xtask bench --peers    the same work by scikit-learn and by us, with ratios
-cargo xtask docs             rustdoc of all crates, and the book if mdbook is there
+cargo xtask docs             rustdoc of all crates, and the book
 cargo xtask setup            install what is missing and say what can't be
 cargo xtask tidy             checks of the tree itself";
 
@@ -125,10 +126,5 @@ fn target_directory(shell: &Shell) -> Result<std::path::PathBuf, Box<dyn std::er
 
 fn docs(shell: &Shell) -> Outcome {
     cmd!(shell, "cargo doc --workspace --no-deps").run()?;
-    if cmd!(shell, "mdbook --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
-        cmd!(shell, "mdbook build docs").run()?;
-    } else {
-        println!("the book was not built: mdbook is not installed (cargo install mdbook)");
-    }
-    Ok(())
+    packages::book(shell)
 }
