@@ -61,6 +61,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::Closed,
+            io::ErrorKind::StorageFull => Failure::Fault(format!("standard output: {error}\n  hint: {}", crate::hint::ROOM)),
             _ => Failure::Fault(format!("standard output: {error}")),
         }
     }

@@ -14,11 +14,11 @@ fn all_refuse(text: &str, options: &str, words: &[&str]) {
 }
 
 /// Rows of six columns that vary, and not together.
-fn rows(n: usize) -> Vec<Vec<f64>> {
+pub(crate) fn rows(n: usize) -> Vec<Vec<f64>> {
     (0..n).map(|i| (0..6).map(|j| ((i * (7 + 4 * j)) % 31) as f64 + 0.1 * ((i * i) % 17) as f64).collect()).collect()
 }
 
-const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+pub(crate) const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 #[test]
 fn an_empty_file() {
@@ -33,9 +33,9 @@ fn a_header_and_no_row() {
 
 #[test]
 fn one_row() {
-    all_refuse("a,b,c,d\n1,2,3,5\n", "", &[]);
+    all_refuse("a,b,c,d\n1,2,3,5\n", "", &["1 row is too few", "hint: ", "more rows"]);
     // One row is enough for nothing: its covariance is zero.
-    Folder::new().with("x.csv", "a,b\n1,2\n").refused("fit gmm x.csv -k 1", 1, &["x.csv"]);
+    Folder::new().with("x.csv", "a,b\n1,2\n").refused("fit gmm x.csv -k 1", 1, &["x.csv", "all rows are equal", "rows that differ"]);
 }
 
 #[test]
@@ -73,6 +73,25 @@ fn nan_in_an_npy_file() {
         let error = folder.refused(&format!("fit gmm x.npy -k 1 {option} -o m.lvm"), 1, &["x.npy", "row 7", "--missing"]);
         assert!(error.contains("x3"), "{error}");
         folder.json(&format!("fit gmm x.npy -k 1 --missing {option}"));
+    }
+}
+
+#[test]
+fn missing_cells_where_a_model_is_applied() {
+    let mut x = rows(20);
+    for (name, line) in [("m.lvm", "gmm x.csv -k 1"), ("p.lvm", "ppca x.csv -q 1"), ("f.lvm", "fa x.csv -q 1")] {
+        x[7][2] = 5.0;
+        let folder = Folder::new().with("x.csv", csv(&NAMES, &x));
+        folder.fine(&format!("fit {line} -o {name}"));
+        x[7][2] = f64::NAN;
+        let folder = folder.with("n.csv", csv(&NAMES, &x).replace("NaN", "")).with("n.npy", crate::fit::npy(&x));
+        for command in ["score", "posterior", "map", "infer --method exact", "verify"] {
+            folder.refused(&format!("{command} {name} n.csv"), 1, &["n.csv", "line 9", "row 7", "\"c\"", "--missing"]);
+            folder.refused(&format!("{command} {name} n.npy"), 1, &["n.npy", "row 7", "\"x3\"", "--missing"]);
+        }
+        for command in ["score", "posterior", "map"] {
+            folder.fine(&format!("{command} {name} n.csv --missing"));
+        }
     }
 }
 
@@ -240,7 +259,9 @@ fn more_latent_dimensions_than_columns() {
 
 #[test]
 fn all_rows_equal() {
-    all_refuse("a,b,c,d\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n", "", &[]);
+    let text = "a,b,c,d\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n1,2,3,4\n";
+    all_refuse(text, "", &["all rows are equal", "hint: ", "rows that differ"]);
+    all_refuse(text, "--missing", &["all rows are equal", "hint: ", "rows that differ"]);
 }
 
 #[test]
@@ -289,7 +310,9 @@ fn a_model_file_that_is_not_whole_or_not_ours() {
     let mut other = text;
     other[digit] = b'9';
     std::fs::write(folder.path("other.lvm"), other).unwrap();
-    folder.refused("info other.lvm", 1, &["other.lvm", "version"]);
+    for line in ["info other.lvm", "score other.lvm faithful.csv", "sample other.lvm -n 2", "fit gmm faithful.csv --init other.lvm"] {
+        folder.refused(line, 1, &["other.lvm", "of version 9", "reads version 1", "use the program that wrote it"]);
+    }
 }
 
 fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
@@ -305,19 +328,6 @@ fn the_wrong_number_of_columns_at_scoring() {
         folder.refused(&format!("{command} three.csv"), 1, &["three.csv", "3 columns", "2", "--columns"]);
     }
     folder.fine("score m.lvm three.csv --columns 1,2");
-}
-
-#[test]
-fn an_output_that_can_not_be_written() {
-    let folder = faithful();
-    std::fs::create_dir(folder.path("folder")).unwrap();
-    folder.refused("fit gmm faithful.csv -k 2 -o nowhere/m.lvm", 1, &["nowhere/m.lvm", "no folder"]);
-    folder.refused("fit gmm faithful.csv -k 2 -o folder", 1, &["folder", "cannot write"]);
-    folder.refused("select gmm faithful.csv --max 2 -o nowhere/m.lvm", 1, &["nowhere/m.lvm"]);
-    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
-    for command in ["score m.lvm faithful.csv", "posterior m.lvm faithful.csv", "sample m.lvm -n 3", "impute m.lvm faithful.csv"] {
-        folder.refused(&format!("{command} -o nowhere/x.csv"), 1, &["nowhere/x.csv", "no folder"]);
-    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Ran {
             code: output.status.code().expect("ended by itself"),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -81,6 +81,13 @@ impl Folder {
         drop(out);
         let ran = Ran::of(child.wait_with_output().unwrap());
         (ran.code, ran.err)
+    }
+
+    /// Runs `lvm` with standard output on a disk that is full.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn full(&self, line: &str) -> Ran {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        Ran::of(self.command(line).stdout(full).output().unwrap())
     }
 
     /// Runs `lvm … --json`, which must succeed and print one JSON object and nothing else.

@@ -3,6 +3,9 @@
 mod apply;
 mod bad_input;
 mod bayesian;
+mod book;
+#[cfg(feature = "deep")]
+mod book_neural;
 mod compare;
 mod fit;
 mod golden;
@@ -14,7 +17,10 @@ mod neural;
 mod neural_bad_input;
 #[cfg(not(feature = "deep"))]
 mod no_neural;
+mod options;
+mod outputs;
 mod select;
+mod streamed;
 mod tour;
 mod typos;
 mod verify;

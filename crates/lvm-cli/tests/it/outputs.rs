@@ -1,0 +1,110 @@
+//! Places that can't be written: refused before any work where that can be known, and never half a file.
+
+use crate::harness::{Folder, faithful};
+
+/// Old Faithful, a mixture and a PPCA of it.
+fn with_models() -> Folder {
+    let folder = faithful();
+    folder.fine("fit gmm faithful.csv -k 2 -o m.lvm");
+    folder.fine("fit ppca faithful.csv -q 1 -o p.lvm");
+    folder
+}
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let folder = with_models();
+    for line in [
+        "fit gmm faithful.csv -k 2 -o nowhere/x.lvm",
+        "select gmm faithful.csv --max 2 -o nowhere/x.lvm",
+        "score m.lvm faithful.csv -o nowhere/x.csv",
+        "posterior m.lvm faithful.csv -o nowhere/x.csv",
+        "map m.lvm faithful.csv -o nowhere/x.csv",
+        "infer m.lvm faithful.csv --method exact -o nowhere/x.csv",
+        "sample m.lvm -n 3 -o nowhere/x.csv",
+        "impute m.lvm faithful.csv -o nowhere/x.csv",
+        "impute m.lvm faithful.csv --sd nowhere/x.csv",
+        "verify m.lvm faithful.csv --html nowhere/x.html",
+    ] {
+        folder.refused(line, 1, &["nowhere/x.", "no folder nowhere", "make it first"]);
+    }
+}
+
+#[test]
+fn a_folder_where_a_file_belongs() {
+    let folder = with_models();
+    for name in ["folder", "folder.csv", "folder.html"] {
+        std::fs::create_dir(folder.path(name)).unwrap();
+    }
+    for line in [
+        "fit gmm faithful.csv -k 2 -o folder",
+        "map m.lvm faithful.csv -o folder.csv",
+        "infer m.lvm faithful.csv --method exact -o folder.csv",
+        "impute m.lvm faithful.csv --sd folder.csv",
+        "verify m.lvm faithful.csv --html folder.html",
+    ] {
+        folder.refused(line, 1, &["folder", "cannot write", "name a file in it"]);
+    }
+}
+
+#[test]
+fn an_ending_that_names_no_format() {
+    let folder = with_models();
+    for line in ["map m.lvm faithful.csv -o x.xlsx", "infer m.lvm faithful.csv -o x.xlsx", "impute m.lvm faithful.csv --sd x.xlsx"] {
+        folder.refused(line, 2, &["x.xlsx", ".csv, .tsv or .npy"]);
+    }
+    folder.refused("verify m.lvm faithful.csv --html x.pdf", 2, &["x.pdf", ".html"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_standard_output() {
+    let folder = with_models();
+    for line in [
+        "fit gmm faithful.csv -k 2",
+        "fit gmm faithful.csv -k 2 --json",
+        "select gmm faithful.csv --max 2",
+        "score m.lvm faithful.csv",
+        "score m.lvm faithful.csv -o -",
+        "posterior m.lvm faithful.csv",
+        "map m.lvm faithful.csv",
+        "infer m.lvm faithful.csv --method exact",
+        "infer p.lvm faithful.csv --method mean-field --json",
+        "sample m.lvm -n 100000",
+        "impute m.lvm faithful.csv",
+        "info m.lvm",
+        "compare m.lvm p.lvm faithful.csv",
+        "verify m.lvm faithful.csv",
+        "doctor",
+    ] {
+        let ran = folder.full(line);
+        assert_eq!(ran.code, 1, "{line}: {ran:?}");
+        for word in ["error: standard output", "No space left", "free some"] {
+            assert!(ran.err.contains(word), "{line}: no {word:?} in {}", ran.err);
+        }
+    }
+    assert_eq!(folder.files(), ["faithful.csv", "m.lvm", "p.lvm", "r0.csv"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_a_file() {
+    let folder = with_models();
+    for name in ["full.lvm", "full.csv", "full.npy", "full.html"] {
+        std::os::unix::fs::symlink("/dev/full", folder.path(name)).unwrap();
+    }
+    for line in [
+        "fit gmm faithful.csv -k 2 -o full.lvm",
+        "fit gmm faithful.csv -k 2 -o full.lvm --json",
+        "select gmm faithful.csv --max 2 -o full.lvm",
+        "score m.lvm faithful.csv -o full.csv",
+        "posterior m.lvm faithful.csv -o full.npy",
+        "map m.lvm faithful.csv -o full.csv",
+        "infer m.lvm faithful.csv --method exact -o full.csv",
+        "sample m.lvm -n 3 -o full.npy",
+        "impute m.lvm faithful.csv -o full.csv",
+        "impute m.lvm faithful.csv --sd full.csv",
+        "verify m.lvm faithful.csv --html full.html",
+    ] {
+        folder.refused(line, 1, &["full.", "No space left", "free some"]);
+    }
+}
