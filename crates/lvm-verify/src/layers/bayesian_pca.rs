@@ -3,6 +3,7 @@
 
 use crate::check::{Layer, Source, Tolerance};
 use crate::suite::{Group, Outcome, Suite};
+use lvm_core::dist::Univariate;
 use lvm_core::fit::Stopping;
 use lvm_core::linalg;
 use lvm_core::model::LatentModel;

@@ -6,7 +6,7 @@ use crate::layers::gradients::Natural;
 use crate::suite::{Group, Outcome, Problem};
 use lvm_core::fit::{Fitted, Status};
 use lvm_core::random::{Purpose, stream};
-use lvm_vi::family::{Family, FullRank, MeanField};
+use lvm_vi::family::{FullRank, MeanField};
 use lvm_vi::fit::{Optimum, Stopping, Vi};
 use lvm_vi::optimizer::Geometry;
 use lvm_vi::target::LogDensityGrad;
