@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod inference;
+
 /// How far an output may differ between machines.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Portable {
@@ -170,6 +172,7 @@ fn outputs(subject: &dyn Subject) -> Result<Vec<Output>, Problem> {
     mixtures(subject, &mut put)?;
     factors(subject, &mut put)?;
     kernels(subject, &mut put)?;
+    inference::outputs(&mut put)?;
     Ok(out)
 }
 
