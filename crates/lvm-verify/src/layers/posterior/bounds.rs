@@ -49,7 +49,13 @@ pub(super) fn iterates(g: &mut Group<'_>, case: &Case, model: &dyn Posterior, op
         let quantity = format!("{}: ELBO of {} iterates above log p(y)", family(shape), fitted.trace.len());
         g.bounded(quantity, Source::Q, (highest - log_p.value).max(0.0), &t);
     }
-    let (every, steps) = if g.budget == Budget::Quick { (10, 100) } else { (5, 1000) };
+    let (every, steps) = match (g.budget, model.is_integrated()) {
+        (Budget::Quick, false) => (10, 100),
+        (Budget::Quick, true) => (50, 100),
+        (_, false) => (5, 1000),
+        // a product rule an iterate
+        (_, true) => (50, 500),
+    };
     let expectation = model.expectation()?;
     for (name, optimizer) in [("natural gradient", Optimizer::natural_gradient()), ("Adam", Optimizer::adam(0.02))] {
         let vi = Vi { optimizer, ..Vi::new(MeanField::new(&vec![0.0; model.dim()], &vec![0.1; model.dim()])?) };

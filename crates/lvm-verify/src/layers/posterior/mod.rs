@@ -56,7 +56,7 @@ pub fn all(suite: &mut Suite<'_>, case: &Case) {
     let affordable = if quick { cost <= 100 } else { cost <= 2500 && model.dim() <= 12 };
     if affordable && case.find("vi_optimum.meanfield").is_some() {
         suite.group(Layer::S, "S2", id, |g| variances::posterior(g, case, model));
-        if !quick && model.by_rows().is_some() {
+        if !quick && model.by_rows().is_some() && cost <= 400 {
             suite.group(Layer::S, "S2", id, |g| minibatch::estimators(g, case, model));
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn named(word: &str) -> Option<Name> {
         "laplace" | "doubleexponential" => Name::Laplace,
         "logistic" => Name::Logistic,
         "lognormal" => Name::LogNormal,
-        "exponential" | "exp" => Name::Exponential,
+        "exponential" => Name::Exponential,
         "gamma" => Name::Gamma,
         "inversegamma" | "invgamma" => Name::InverseGamma,
         "scaledinversechisquare" | "scaledinvchisquare" => Name::ScaledInverseChiSquare,
@@ -53,7 +53,7 @@ pub(super) fn named(word: &str) -> Option<Name> {
         "bernoulli" | "bernoullilogit" => Name::Bernoulli,
         "binomial" | "binomiallogit" => Name::Binomial,
         "poisson" | "poissonlog" => Name::Poisson,
-        "negbinomial" | "negativebinomial" | "negbinomial2" | "negativebinomial2" | "neg_binomial_2" => Name::NegativeBinomial,
+        "negbinomial" | "negativebinomial" | "negbinomial2" | "negativebinomial2" => Name::NegativeBinomial,
         _ => return None,
     })
 }

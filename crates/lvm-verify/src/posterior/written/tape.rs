@@ -172,7 +172,8 @@ impl Graph {
         match (self.constant(a), &self.ops[a]) {
             (Some(c), _) => self.number(c.powf(p)),
             (_, Op::Exp(x)) => {
-                let exponent = self.scaled(*x, p);
+                let x = *x;
+                let exponent = self.scaled(x, p);
                 self.exp(exponent)
             }
             _ if p == 1.0 => a,
