@@ -70,6 +70,7 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
             (Layer::S, "S6", importance::bounds),
             (Layer::C, "C6", coordinate_ascent::gaussian),
             (Layer::O, "O1", gaussian_target::optima),
+            (Layer::O, "O1", gaussian_target::low_rank),
             (Layer::O, "O6", gaussian_target::one_step),
             (Layer::P, "P5", gaussian_target::tail),
             (Layer::P, "P5", verdicts::tail_index),
@@ -104,6 +105,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     estimators::all(suite);
     low_rank::all(suite);
     natural_gradient::all(suite);
+    conjugate::all(suite);
     heywood::all(suite);
     scalar_mixture::all(suite);
     optimizers::all(suite);
@@ -117,6 +119,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     bayesian_pca::all(suite);
     bernoulli::all(suite);
     target::all(suite);
+    verdicts::all(suite);
     calibration::all(suite);
     neural::all(suite);
     generation::all(suite);
