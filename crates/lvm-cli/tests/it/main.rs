@@ -12,8 +12,13 @@ mod infer;
 mod neural;
 #[cfg(feature = "deep")]
 mod neural_bad_input;
+#[cfg(feature = "deep")]
+mod neural_kept;
+#[cfg(feature = "deep")]
+mod neural_told;
 #[cfg(not(feature = "deep"))]
 mod no_neural;
+mod plot;
 mod select;
 mod tour;
 mod typos;
