@@ -11,6 +11,8 @@ fn main() {
     // torch-sys says where it found libtorch; nothing for docs.rs
     let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else { return };
     println!("cargo::metadata=libtorch_lib={}", lib.display());
+    // where src/device.rs looks for libtorch_cuda, besides other places
+    println!("cargo::rustc-env=LVM_LIBTORCH_LIB={}", lib.display());
     if cfg!(unix) {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
         if let Some(out) = std::env::var_os("OUT_DIR").map(PathBuf::from) {

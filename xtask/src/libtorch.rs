@@ -6,13 +6,10 @@ use xshell::{Shell, cmd};
 /// The folder of our own copy, in the root of the repository.
 const FOLDER: &str = ".libtorch";
 const VERSION: &str = "2.11.0";
-/// What pip fetches, with its hashes.
+/// What is fetched, with its hashes.
 const REQUIREMENTS: &str = "xtask/libtorch.txt";
+const FETCH: &str = include_str!("fetch.py");
 const UNPACK: &str = include_str!("unpack.py");
-/// Wheels of any of these platforms run on every Linux with glibc 2.28 (2018) or later.
-const PLATFORMS: [&str; 5] =
-    ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"];
-
 /// Where libtorch comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -109,15 +106,10 @@ fn fetch(shell: &Shell, folder: &Path) -> Result<(), String> {
     let wheels = folder.join("wheels");
     std::fs::create_dir_all(&wheels).map_err(|e| by_hand(&format!("{}: {e}", wheels.display())))?;
     println!("fetching libtorch {VERSION} from the Python Package Index, once: 544 MB to fetch, 500 MB on disk …");
-    let platforms = PLATFORMS.iter().flat_map(|p| ["--platform", p]);
-    let retries: &[&str] = if resumes(shell, &python) { &["--resume-retries", "10"] } else { &[] };
-    cmd!(
-        shell,
-        "{python} -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --require-hashes {platforms...} {retries...} --dest {wheels} --requirement {REQUIREMENTS}"
-    )
-    .quiet()
-    .run()
-    .map_err(|_| by_hand("pip could not fetch the wheels (its words are above; is the network there?)."))?;
+    cmd!(shell, "{python} -c {FETCH} {REQUIREMENTS} {wheels}")
+        .quiet()
+        .run()
+        .map_err(|_| by_hand("the wheels could not be fetched (why stands above)."))?;
     println!("unpacking …");
     let unpacking = folder.join("unpacking");
     let _ = std::fs::remove_dir_all(&unpacking);
@@ -150,14 +142,14 @@ fn pip(shell: &Shell) -> Result<String, String> {
     Err("python3 has neither pip nor venv (on Debian and Ubuntu: apt-get install python3-venv).".into())
 }
 
-/// Whether this pip goes on with a download that broke off (25.1 and later).
-fn resumes(shell: &Shell, python: &str) -> bool {
-    cmd!(shell, "{python} -m pip download --help").quiet().ignore_stderr().read().is_ok_and(|help| help.contains("--resume-retries"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const BARE: Known = Known { use_pytorch: false, given: false, unpacked: false, linux_x86_64: true };
 
@@ -181,6 +173,103 @@ mod tests {
             assert!(hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{wheel}");
         }
         assert!(wheels_version(text).contains(VERSION));
+    }
+
+    /// A server of one file that closes the connection after so many bytes of it, and of the index page that names it.
+    fn serve(content: &'static [u8], sha256: &'static str, cut: usize) -> (u16, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = String::new();
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                while lines.read_line(&mut request).unwrap() > 2 {}
+                let from = request.to_lowercase().split("range: bytes=").nth(1).and_then(|r| r.split('-').next()?.parse().ok());
+                if request.starts_with("GET /simple/") {
+                    let page = format!("<a href=\"../../files/a-1.whl#sha256={sha256}\">a-1.whl</a>");
+                    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len()).unwrap();
+                    continue;
+                }
+                counter.fetch_add(1, Ordering::SeqCst);
+                let start = from.unwrap_or(0);
+                let status = if from.is_some() { "206 Partial Content" } else { "200 OK" };
+                let rest = &content[start..];
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len()).unwrap();
+                stream.write_all(&rest[..rest.len().min(cut)]).unwrap();
+            }
+        });
+        (port, asked)
+    }
+
+    /// Runs the script against an index at a port of this machine: its exit status and what it said.
+    fn fetched(folder: &Path, port: u16, sha256: &str) -> (Option<i32>, String) {
+        let requirements = folder.join("wanted.txt");
+        std::fs::write(&requirements, format!("# a comment\na==1 --hash=sha256:{sha256}\n")).unwrap();
+        let output = Command::new("python3")
+            .args(["-c", FETCH])
+            .args([&requirements, &folder.join("wheels")])
+            .env("PIP_INDEX_URL", format!("http://127.0.0.1:{port}/simple"))
+            .env("no_proxy", "*")
+            .env("LVM_FETCH_PAUSE", "0")
+            .output()
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), text)
+    }
+
+    /// 4000 bytes, sha256sum of `yes 0123456 | head -n 500`.
+    const CONTENT: [u8; 4000] = {
+        let mut all = [b'\n'; 4000];
+        let mut i = 0;
+        while i < 4000 {
+            if i % 8 < 7 {
+                all[i] = b'0' + (i % 8) as u8;
+            }
+            i += 1;
+        }
+        all
+    };
+    const SHA256: &str = "d134bab32a40ff5b89bd5f7e949ff2e5e2fcc84a96e4161fcff237f86fdaeba1";
+
+    #[test]
+    fn a_download_that_is_cut_off_goes_on() {
+        static FILE: [u8; 4000] = CONTENT;
+        let folder = tempfile::tempdir().unwrap();
+        let (port, asked) = serve(&FILE, SHA256, 1500);
+        let (status, text) = fetched(folder.path(), port, SHA256);
+        let wheel = folder.path().join("wheels/a-1.whl");
+        assert_eq!((status, std::fs::read(&wheel).unwrap_or_default()), (Some(0), CONTENT.to_vec()), "{text}");
+        // 1500 + 1500 + 1000 bytes
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        assert!(text.contains("100 %") && !folder.path().join("wheels/a-1.whl.part").exists(), "{text}");
+        // what is there is kept, and what another run left behind is gone on with
+        assert!(fetched(folder.path(), port, SHA256).1.contains("there already"));
+        std::fs::rename(&wheel, folder.path().join("wheels/a-1.whl.part")).unwrap();
+        std::fs::write(folder.path().join("wheels/a-1.whl.part"), &CONTENT[..3500]).unwrap();
+        assert_eq!(fetched(folder.path(), port, SHA256).0, Some(0));
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn another_file_is_thrown_away() {
+        static FILE: [u8; 4000] = [7; 4000];
+        let folder = tempfile::tempdir().unwrap();
+        let (port, _) = serve(&FILE, SHA256, 4000);
+        let (status, text) = fetched(folder.path(), port, SHA256);
+        assert!(status == Some(3) && text.contains("thrown away"), "{text}");
+        assert_eq!(std::fs::read_dir(folder.path().join("wheels")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn without_a_network_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        // a port that was free a moment ago
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (status, text) = fetched(folder.path(), port, SHA256);
+        assert!(status == Some(2) && text.contains("is the network there?"), "{text}");
     }
 
     fn wheels_version(text: &str) -> String {

@@ -61,7 +61,6 @@ impl Input {
     }
 
     /// The same with a column of labels.
-    #[cfg(feature = "deep")]
     pub(crate) fn labelled(args: &DataArgs, model: &str, wanted: &[String], labels: Option<&str>) -> Outcome<Self> {
         Input::matched(args, model, wanted, labels, hint::data)
     }
@@ -177,13 +176,11 @@ impl Input {
     }
 
     /// The file.
-    #[cfg(feature = "deep")]
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// N.
-    #[cfg(feature = "deep")]
     pub(crate) fn n_rows(&self) -> usize {
         self.source.n_rows()
     }
@@ -198,7 +195,6 @@ impl Input {
     }
 
     /// The column of labels, if one was asked for.
-    #[cfg(feature = "deep")]
     pub(crate) fn labels(&self) -> Option<&[String]> {
         match &self.source {
             Source::Table(table) => table.labels.as_deref(),
@@ -231,6 +227,47 @@ impl Input {
             columns: self.columns.clone(),
             skipped_columns: self.skipped.clone(),
         }
+    }
+
+    /// The texts of one column of the file that the table comes from, used or not, row by row.
+    #[cfg(feature = "deep")]
+    pub(crate) fn texts(&self, column: &str) -> Outcome<Vec<String>> {
+        if self.place.transposed {
+            return Err(Failure::fault(format!(
+                "{}: with --transpose, {column} can't be a column: take it from a table of its own",
+                self.path
+            )));
+        }
+        texts_of(&self.place.content, &self.place.options, column)
+    }
+
+    /// What these columns were left out for, in reports.
+    #[cfg(feature = "deep")]
+    pub(crate) fn used_for(&mut self, names: &[String], reason: &str) {
+        for skipped in self.skipped.iter_mut().filter(|s| names.contains(&s.name)) {
+            reason.clone_into(&mut skipped.reason);
+        }
+    }
+
+    /// CRC-32 of all numbers and row weights, NaN for a missing cell: other tables have another.
+    #[cfg(feature = "deep")]
+    pub(crate) fn checksum(&self) -> lvm_core::Result<u32> {
+        const ROWS: usize = 1024;
+        let (n, d) = (self.source.n_rows(), self.source.n_cols());
+        let mut block = Array2::zeros((ROWS.min(n), d));
+        let mut crc = 0;
+        let mut add = |value: f64| {
+            // one NaN for all
+            let value = if value.is_nan() { f64::NAN } else { value };
+            crc = lvm_core::file::crc32(crc, &value.to_le_bytes());
+        };
+        for start in (0..n).step_by(ROWS) {
+            let mut rows = block.slice_mut(ndarray::s![..ROWS.min(n - start), ..]);
+            self.source.read(start, rows.view_mut())?;
+            rows.iter().for_each(|value| add(*value));
+        }
+        self.weights().iter().flatten().for_each(|weight| add(*weight));
+        Ok(crc)
     }
 
     /// An error of the library, met with a model of this family, as one about this table.
@@ -303,6 +340,28 @@ impl Content {
         };
         names.map_err(hint::data)
     }
+}
+
+/// The texts of one column of a file.
+#[cfg(feature = "deep")]
+fn texts_of(content: &Content, format: &ReadOptions, column: &str) -> Outcome<Vec<String>> {
+    let options = ReadOptions { columns: None, weights: None, without: Vec::new(), missing: Missing::Integrate, ..format.clone() };
+    let names = match &content.bytes {
+        Some(bytes) => lvm_data::column_names_of_bytes(&content.name, bytes, &options),
+        None => lvm_data::column_names(&content.name, &options),
+    };
+    let column = resolve(column, &names.map_err(hint::data)?);
+    let options = ReadOptions { labels: Some(column), ..options };
+    match content.open(&options, u64::MAX).map_err(hint::data)? {
+        Source::Table(Table { labels: Some(labels), .. }) => Ok(labels),
+        _ => Err(Failure::fault(format!("{}: columns of such a file can't be read as text; use .csv or .tsv", content.name.display()))),
+    }
+}
+
+/// The texts of one column of the file at `path`, row by row.
+#[cfg(feature = "deep")]
+pub(crate) fn texts(path: &Path, format: &FormatArgs, column: &str) -> Outcome<Vec<String>> {
+    texts_of(&Content::of(path)?, &format.options(), column)
 }
 
 /// `--transpose` and `--scale`.

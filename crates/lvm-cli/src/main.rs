@@ -8,6 +8,7 @@
 mod args;
 mod commands;
 mod failure;
+mod figure;
 mod hint;
 mod input;
 mod output;

@@ -162,7 +162,7 @@ pub(crate) fn save(path: &Path, input: &Input, fitted: &Fitted<Model>, criteria:
 fn neural_here(path: &Path) -> Failure {
     Failure::fault(format!(
         "{}: a variational autoencoder, which this command does not take; info, score, posterior, map, sample, impute, reconstruct, \
-         interpolate, ood, compare and plot do",
+         interpolate, ood, compare, verify and plot do",
         path.display()
     ))
 }
@@ -239,6 +239,18 @@ pub(crate) fn wrong_family(path: &Path, found: &Model, needed: &str) -> Failure 
 }
 
 impl Stored {
+    /// An error if an option was typed that only neural models know.
+    #[cfg(feature = "deep")]
+    pub(crate) fn refuse(&self, options: &[(&str, bool)]) -> Outcome {
+        match options.iter().find(|(_, typed)| *typed) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let family = self.family().name();
+                Err(Failure::usage(format!("{option} is for neural models; {} is a model of family {family}", self.path)))
+            }
+        }
+    }
+
     /// Which family the model is of.
     pub(crate) fn family(&self) -> Family {
         self.model.family()

@@ -30,7 +30,8 @@ pub(crate) fn data_columns(path: &Path, choice: &Choice, columns: usize) -> Resu
         Some(columns) => columns.clone(),
         None => (0..columns).filter(|&j| choice.is_candidate(j)).collect(),
     };
-    if data.is_empty() {
+    // a table may be there for its labels alone
+    if data.is_empty() && choice.labels.is_none() {
         return Err(Error::new(path, ErrorKind::NoNumbers { columns: numbered_names(columns) }));
     }
     Ok(data)

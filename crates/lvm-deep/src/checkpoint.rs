@@ -114,6 +114,9 @@ pub fn decode(bytes: &[u8], device: Device) -> Result<Saved> {
     let mut file = read(bytes)?;
     let prefix = if file.description.training.as_ref().is_some_and(|t| t.best.is_some()) { "best." } else { "" };
     let vae = file.vae(prefix, device)?;
+    if file.description.training.is_none() {
+        file.nothing_left()?;
+    }
     Ok(Saved { vae, header: file.description.header })
 }
 
@@ -139,10 +142,17 @@ pub fn decode_training(bytes: &[u8], device: Device) -> Result<Resumed> {
         }
     }
     if let Some(epoch) = progress.best {
-        let names: Vec<String> = state.vae.parameters.entries().iter().map(|p| p.name.clone()).collect();
-        let best: Result<Vec<Tensor>> = names.iter().map(|name| Ok(file.take(&format!("best.{name}"))?.to_device(device))).collect();
-        state.best = Some((epoch, best?));
+        if progress.epochs.get(epoch).is_none_or(|e| e.held_out.is_none()) {
+            return Err(broken(format!("its best epoch is number {epoch} from 0, which has no held-out bound")));
+        }
+        let best = state.vae.parameters.entries().iter().map(|p| {
+            let saved = file.take(&format!("best.{}", p.name))?;
+            fits(&p.name, &p.value, &saved)?;
+            Ok(saved.to_device(device))
+        });
+        state.best = Some((epoch, best.collect::<Result<Vec<Tensor>>>()?));
     }
+    file.nothing_left()?;
     state.moments.steps = progress.steps;
     state.epochs = progress.epochs;
     state.attempts = progress.attempts;
@@ -267,6 +277,14 @@ impl File {
         self.tensors.remove(name).ok_or_else(|| broken(format!("there is no tensor \"{name}\", which the architecture needs")))
     }
 
+    /// An error if there are tensors that the architecture has no place for.
+    fn nothing_left(&self) -> Result<()> {
+        match self.tensors.keys().min() {
+            None => Ok(()),
+            Some(name) => Err(broken(format!("it holds a tensor \"{name}\", which the architecture in its header has no place for"))),
+        }
+    }
+
     /// The model with the parameters whose names begin with `prefix`.
     fn vae(&mut self, prefix: &str, device: Device) -> Result<Vae> {
         let mut vae = Vae::untrained(self.description.architecture.clone(), None, self.kind, device, 0)?;
@@ -282,10 +300,81 @@ impl File {
 fn fits(name: &str, expected: &Tensor, found: &Tensor) -> Result<()> {
     match expected.size() == found.size() {
         true => Ok(()),
-        false => Err(broken(format!("the state of {name} has shape {:?} where {:?} is needed", found.size(), expected.size()))),
+        false => Err(broken(format!("what belongs to {name} has shape {:?} where {:?} is needed", found.size(), expected.size()))),
     }
 }
 
 fn broken(message: impl Into<String>) -> Error {
     ErrorKind::ModelFile { message: message.into() }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Dataset;
+    use ndarray::Array2;
+
+    fn table() -> Dataset {
+        let x = Array2::from_shape_fn((20, 3), |(i, j)| ((i * (j + 1)) as f64 * 0.37).sin());
+        Dataset::new(&x, Kind::Double, Device::Cpu).unwrap()
+    }
+
+    fn model(hidden: &[i64]) -> Vae {
+        Vae::new(Architecture::mlp(3, 1, hidden), &table(), 1).unwrap()
+    }
+
+    fn refused<T>(result: Result<T>, word: &str) {
+        let error = result.err().expect("an error");
+        assert!(matches!(error.kind(), ErrorKind::ModelFile { .. }) && error.to_string().contains(word), "{error}");
+    }
+
+    /// The numbers of one model under the header of another.
+    #[test]
+    fn header_and_tensors_must_agree() {
+        let of = |numbers: &Vae, header: &Vae| {
+            let bytes = write(tensors(&numbers.parameters), describe(header, &Header::default(), None)).unwrap();
+            decode(&bytes, Device::Cpu)
+        };
+        assert!(of(&model(&[4]), &model(&[4])).is_ok());
+        refused(of(&model(&[4]), &model(&[5])), "shape");
+        refused(of(&model(&[4]), &model(&[4, 4])), "shape");
+        refused(of(&model(&[4, 4]), &model(&[4])), "shape");
+        refused(of(&model(&[]), &model(&[1])), "shape");
+        // two layers of 2 by 2 where one is expected: every shape that is looked for is right
+        let square = |hidden: &[i64]| Vae::untrained(Architecture::mlp(2, 1, hidden), None, Kind::Double, Device::Cpu, 1).unwrap();
+        refused(of(&square(&[2, 2]), &square(&[2])), "no place for");
+    }
+
+    fn trained() -> (State, Training) {
+        let (training, rows) = (Training { epochs: 2, batch_size: 10, ..Training::default() }, table());
+        let mut state = training.init(model(&[4]), &rows, 1).unwrap();
+        training.run(&mut state, &rows, Some(&rows), &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+        (state, training)
+    }
+
+    #[test]
+    fn what_training_needs_must_have_the_shapes_of_the_parameters() {
+        let bytes = |change: &dyn Fn(&mut State)| {
+            let (mut state, training) = trained();
+            change(&mut state);
+            encode_training(&state, &training, 20, &Header::default()).unwrap()
+        };
+        assert!(decode_training(&bytes(&|_| {}), Device::Cpu).is_ok());
+        let other = || Tensor::zeros([7], (Kind::Double, Device::Cpu));
+        refused(decode_training(&bytes(&|state| state.moments.first[0] = other()), Device::Cpu), "shape [7]");
+        refused(decode_training(&bytes(&|state| state.moments.second[1] = other()), Device::Cpu), "shape [7]");
+        let best = |state: &mut State| state.best.as_mut().unwrap().1[0] = other();
+        refused(decode_training(&bytes(&best), Device::Cpu), "shape [7]");
+        refused(decode_training(&bytes(&|state| state.best.as_mut().unwrap().0 = 9), Device::Cpu), "best epoch is number 9");
+        refused(decode_training(&bytes(&|state| drop(state.moments.second.pop())), Device::Cpu), "there is no tensor");
+    }
+
+    #[test]
+    fn trainings_that_are_cut_short_are_refused() {
+        let (state, training) = trained();
+        let bytes = encode_training(&state, &training, 20, &Header::default()).unwrap();
+        for cut in [0, 8, bytes.len() / 3, bytes.len() - 1] {
+            refused(decode_training(&bytes[..cut], Device::Cpu), "cut short");
+        }
+    }
 }

@@ -30,40 +30,32 @@ impl Batch {
         self.x.size()[0]
     }
 
-    /// The rows with these numbers.
-    pub fn select(&self, index: &Tensor) -> Batch {
-        let of = |t: &Tensor| t.index_select(0, index);
+    /// The same function of everything that belongs to the rows.
+    pub fn map(&self, of: impl Fn(&Tensor) -> Tensor) -> Batch {
         Batch {
             x: of(&self.x),
-            observed: self.observed.as_ref().map(of),
-            condition: self.condition.as_ref().map(of),
-            weights: self.weights.as_ref().map(of),
+            observed: self.observed.as_ref().map(&of),
+            condition: self.condition.as_ref().map(&of),
+            weights: self.weights.as_ref().map(&of),
         }
+    }
+
+    /// The rows with these numbers.
+    pub fn select(&self, index: &Tensor) -> Batch {
+        self.map(|t| t.index_select(0, index))
     }
 
     /// `length` rows from `start`, without a copy.
     pub fn narrow(&self, start: i64, length: i64) -> Batch {
-        let of = |t: &Tensor| t.narrow(0, start, length);
-        Batch {
-            x: of(&self.x),
-            observed: self.observed.as_ref().map(of),
-            condition: self.condition.as_ref().map(of),
-            weights: self.weights.as_ref().map(of),
-        }
+        self.map(|t| t.narrow(0, start, length))
     }
 
     /// The rows k times over: (k·N, ·), all rows once, then again; only what [`crate::vae::Vae`] needs k times is copied.
     pub fn repeat(&self, k: i64) -> Batch {
-        let of = |t: &Tensor| {
+        self.map(|t| {
             let size = t.size();
             t.unsqueeze(0).expand([&[k], size.as_slice()].concat(), false).reshape([&[k * size[0]], &size[1..]].concat())
-        };
-        Batch {
-            x: of(&self.x),
-            observed: self.observed.as_ref().map(of),
-            condition: self.condition.as_ref().map(of),
-            weights: self.weights.as_ref().map(of),
-        }
+        })
     }
 }
 

@@ -54,14 +54,12 @@ impl VaeModel {
         if vae.architecture.condition != 0 {
             return Err(Error::config("condition", "is part of this model, which the traits do not know: use modules evidence and tasks"));
         }
-        // the encoder is not part of p(x, z)
-        let of_p = |name: &str| !name.starts_with("encoder") && !name.starts_with("posterior");
-        let n_parameters = vae.parameters.trained().filter(|p| of_p(&p.name)).map(|p| p.value.numel()).sum();
         Ok(VaeModel {
             ascent: Ascent::default(),
             columns: vae.n_columns() as usize,
             latents: vae.latents() as usize,
-            n_parameters,
+            // the encoder is not part of p(x, z)
+            n_parameters: vae.n_model_parameters(),
             kind: vae.parameters.kind(),
             device: vae.parameters.device(),
             vae: Mutex::new(vae),

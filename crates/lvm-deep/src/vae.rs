@@ -105,6 +105,20 @@ impl Vae {
         self.parts.prior.latents()
     }
 
+    /// How many numbers are trained in p(x, z): decoder, likelihood and prior.
+    pub fn n_model_parameters(&self) -> usize {
+        self.n_trained(|name| !of_encoder(name))
+    }
+
+    /// How many numbers are trained in q(z | x) alone.
+    pub fn n_encoder_parameters(&self) -> usize {
+        self.n_trained(of_encoder)
+    }
+
+    fn n_trained(&self, of: impl Fn(&str) -> bool) -> usize {
+        self.parameters.trained().filter(|p| of(&p.name)).map(|p| p.value.numel()).sum()
+    }
+
     /// Whether rows can be given to this model.
     ///
     /// # Errors
@@ -173,6 +187,11 @@ impl Vae {
         let log_joint = self.log_joint(&draws.z, batch);
         Terms { posterior, z: draws.z, log_q: draws.log_q, log_joint }
     }
+}
+
+/// Whether a parameter belongs to q(z | x) and not to p(x, z).
+fn of_encoder(name: &str) -> bool {
+    name.starts_with("encoder") || name.starts_with("posterior")
 }
 
 /// The mean of every column over the entries that are there, with row weights (D).

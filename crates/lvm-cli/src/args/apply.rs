@@ -27,6 +27,10 @@ pub(crate) struct ScoreArgs {
     /// Print one JSON object instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
+    /// Also bounds from above and below on rows drawn from the model, where the truth lies between: how good the estimator is (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long)]
+    pub(crate) sandwich: bool,
     #[cfg(feature = "deep")]
     #[command(flatten)]
     pub(crate) estimate: super::EstimateArgs,
@@ -42,9 +46,21 @@ pub(crate) struct PosteriorArgs {
     /// Also the posterior covariances of the latent coordinates, lower triangle row by row (PPCA and factor analysis)
     #[arg(long)]
     pub(crate) covariance: bool,
+    /// Instead group the rows: the components of a Gaussian mixture of K fitted to the means of q, or the values of a categorical latent (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "K", value_parser = at_least_one, conflicts_with = "covariance")]
+    pub(crate) clusters: Option<usize>,
+    /// A column of DATA to compare the groups with: ARI and NMI are then told (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "COLUMN", requires = "clusters")]
+    pub(crate) label: Option<String>,
+    /// Seed of the mixture (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "S", default_value_t = 0, requires = "clusters", value_parser = seed)]
+    pub(crate) seed: u64,
     #[cfg(feature = "deep")]
     #[command(flatten)]
-    pub(crate) device: super::DeviceArgs,
+    pub(crate) neural: super::NeuralArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -61,7 +77,7 @@ pub(crate) struct MapArgs {
     pub(crate) bartlett: bool,
     #[cfg(feature = "deep")]
     #[command(flatten)]
-    pub(crate) device: super::DeviceArgs,
+    pub(crate) neural: super::NeuralArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -92,9 +108,21 @@ pub(crate) struct SampleArgs {
     #[cfg(feature = "deep")]
     #[arg(long)]
     pub(crate) means: bool,
+    /// The counts of each row in all, where the likelihood is told them: zinb, multinomial (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "S", value_parser = at_least_one)]
+    pub(crate) size: Option<usize>,
+    /// What the new rows are told, for each column of the condition (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "COLUMN=VALUE,...", value_delimiter = ',')]
+    pub(crate) given: Vec<String>,
+    /// Size and condition of the new rows are those of the rows of this table, one after the other and from the start again (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "DATA", conflicts_with_all = ["size", "given"])]
+    pub(crate) like: Option<PathBuf>,
     #[cfg(feature = "deep")]
     #[command(flatten)]
-    pub(crate) device: super::DeviceArgs,
+    pub(crate) neural: super::NeuralArgs,
     #[command(flatten)]
     pub(crate) out: TableOutArgs,
 }
@@ -107,6 +135,14 @@ pub(crate) struct ImputeArgs {
     /// Write the conditional standard deviation of every cell (0 where it was observed) to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) sd: Option<PathBuf>,
+    /// Write so many completed tables, drawn from p(x_mis | x_obs), instead of one of means: -o t.csv writes t-1.csv, t-2.csv, … (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "M", requires = "output", value_parser = super::shared::at_least_one)]
+    pub(crate) imputations: Option<usize>,
+    /// Fit q to the observed cells of each row before drawing from it: slower, and for encoders that never saw holes (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long)]
+    pub(crate) fitted: bool,
     /// Importance draws a row (vae, 1000)
     #[cfg(feature = "deep")]
     #[arg(short = 'k', long, value_name = "K", value_parser = super::shared::at_least_one)]
@@ -117,7 +153,7 @@ pub(crate) struct ImputeArgs {
     pub(crate) seed: u64,
     #[cfg(feature = "deep")]
     #[command(flatten)]
-    pub(crate) device: super::DeviceArgs,
+    pub(crate) neural: super::NeuralArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -151,6 +187,9 @@ pub(crate) struct VerifyArgs {
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) neural: super::NeuralArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod fit;
 #[cfg(feature = "deep")]
 mod neural;
+mod plot;
 mod select;
 mod shared;
 
@@ -25,8 +26,12 @@ pub(crate) use fit::{
 };
 #[cfg(feature = "deep")]
 pub(crate) use neural::{
-    ActivationChoice, DeviceArgs, DeviceChoice, EstimateArgs, Estimator, FitVaeArgs, InterpolateArgs, LikelihoodChoice, NeuralModelArgs,
-    OodArgs, PosteriorChoice, ReconstructArgs, ResumeArgs, TrainingArgs,
+    ActivationChoice, DispersionChoice, EstimateArgs, Estimator, FitVaeArgs, InputChoice, InterpolateArgs, KlChoice, LikelihoodChoice,
+    NetArgs, NetChoice, NeuralArgs, NeuralModelArgs, ObjectiveArgs, ObjectiveChoice, OodArgs, PosteriorChoice, PriorChoice,
+    ReconstructArgs, ResumeArgs, ScheduleChoice, TrainingArgs,
+};
+pub(crate) use plot::{
+    KindArgs, PictureArgs, PlotCommand, PlotLatentArgs, PlotReconstructionsArgs, PlotSamplesArgs, PlotTraceArgs, RowKind,
 };
 pub(crate) use select::{FaCriterion, GmmCriterion, PpcaCriterion, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs};
 pub(crate) use shared::{DataArgs, FormatArgs, Initial, SaveArgs, StoppingArgs};
@@ -97,6 +102,9 @@ pub(crate) enum Command {
     Ood(AbsentArgs),
     /// Models of any family by their nats on the same rows
     Compare(CompareArgs),
+    /// Pictures of a model: its latents, samples, reconstructions, the trace of its fit
+    #[command(subcommand)]
+    Plot(PlotCommand),
     /// Is the fit what the model file says, and is its posterior right? A verdict with reasons
     Verify(VerifyArgs),
     /// What a model file holds

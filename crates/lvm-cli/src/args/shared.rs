@@ -36,6 +36,15 @@ pub(crate) struct DataArgs {
     pub(crate) stream: bool,
 }
 
+impl DataArgs {
+    /// A table of which nothing else was said.
+    pub(crate) fn of(data: PathBuf) -> Self {
+        let format = FormatArgs { header: HeaderChoice::Auto, separator: None, array: None };
+        let (columns, without) = (Vec::new(), Vec::new());
+        DataArgs { data, columns, without, weights: None, missing: false, format, scale: None, transpose: false, stream: false }
+    }
+}
+
 /// How the file is read, where that can't be found out from its content.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FormatArgs {

@@ -35,6 +35,8 @@ struct PosteriorReport {
 pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     let stored = stored::load(&args.model)?;
+    #[cfg(feature = "deep")]
+    stored.refuse(&[("--clusters", args.clusters.is_some()), ("--condition-from", args.neural.condition_from.is_some())])?;
     if args.covariance && !matches!(stored.model, Model::Ppca(_) | Model::Fa(_) | Model::Bppca(_)) {
         return Err(Failure::usage(
             "--covariance is for PPCA and factor analysis; the latent of this model is a component or shares of topics",

@@ -39,14 +39,25 @@ struct Compared {
     difference_std_err: f64,
 }
 
+/// What p(x) is: only numbers of one measure can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    /// A density of real numbers.
+    Density,
+    /// A probability of counts or codes.
+    Probability,
+    /// Of some columns this, of others that.
+    #[cfg(feature = "deep")]
+    Both,
+}
+
 /// log p(x) of every row by one model.
 struct Measured {
     path: String,
     model: &'static str,
-    measure: String,
+    name: String,
     lower_bound: bool,
-    /// p(x) is a probability of counts or codes, not a density.
-    discrete: bool,
+    measure: Measure,
     rows: Array1<f64>,
 }
 
@@ -91,7 +102,7 @@ fn numbered(sorted: &[String]) -> bool {
 fn scale(args: &CompareArgs) -> Outcome<Option<f64>> {
     let mut scale = args.data.scale;
     for path in args.models.iter().filter(|path| stored::is_neural(path)) {
-        let neural = super::neural::Neural::load(path, &args.estimate.device)?;
+        let neural = super::neural::Neural::load(path, &args.estimate.neural)?;
         match (scale, neural.scale()) {
             (Some(known), Some(own)) if known != own => {
                 let message =
@@ -121,33 +132,32 @@ fn measure(args: &CompareArgs, path: &Path, data: &DataArgs) -> Outcome<(Input, 
     let stored = stored::load(path)?;
     let input = Input::for_model(data, &stored)?;
     let rows = stored.log_evidence(&input.rows()).map_err(|error| input.explain(stored.family(), error))?;
-    let (measure, lower_bound, discrete) = meaning(&stored);
-    let measured =
-        Measured { path: stored.path.clone(), model: stored.family().name(), measure: measure.to_owned(), lower_bound, discrete, rows };
+    let (name, lower_bound, measure) = meaning(&stored);
+    let measured = Measured { path: stored.path.clone(), model: stored.family().name(), name: name.to_owned(), lower_bound, measure, rows };
     Ok((input, stored.columns(), vec![measured]))
 }
 
 #[cfg(feature = "deep")]
 fn neural(args: &CompareArgs, path: &Path, data: &DataArgs) -> Outcome<(Input, Vec<String>, Vec<Measured>)> {
-    use super::neural::{Neural, log_evidence};
-    use crate::args::Estimator;
-    use lvm_deep::architecture::LikelihoodSpec;
-    let neural = Neural::load(path, &args.estimate.device)?;
+    use super::neural::{Neural, compared, log_evidence};
+    use lvm_deep::architecture::Measure as Of;
+    let neural = Neural::load(path, &args.estimate.neural)?;
     let input = neural.input(data)?;
-    let estimators = match args.estimate.estimator {
-        Some(estimator) => vec![estimator],
-        None => vec![Estimator::Elbo, Estimator::Iwae],
+    let estimators = compared(&neural, &args.estimate)?;
+    let measure = match neural.vae.architecture.likelihood.measure() {
+        Of::Density => Measure::Density,
+        Of::Probability => Measure::Probability,
+        Of::Both => Measure::Both,
     };
-    let discrete = !matches!(neural.vae.architecture.likelihood, LikelihoodSpec::Gaussian(_) | LikelihoodSpec::Mixed(_));
     let mut measured = Vec::new();
     for estimator in estimators {
-        let scored = log_evidence(&neural, &input, &args.estimate, estimator)?;
+        let scored = log_evidence(&neural, &input, &args.data.format, &args.estimate, estimator)?;
         measured.push(Measured {
             path: neural.path.clone(),
             model: "vae",
-            measure: scored.name,
+            name: scored.name,
             lower_bound: scored.bound,
-            discrete,
+            measure,
             rows: scored.rows,
         });
     }
@@ -155,14 +165,14 @@ fn neural(args: &CompareArgs, path: &Path, data: &DataArgs) -> Outcome<(Input, V
     Ok((input, columns, measured))
 }
 
-/// What log p(x) of a row is, whether it is a bound, and whether of a probability.
-fn meaning(stored: &Stored) -> (&'static str, bool, bool) {
+/// What log p(x) of a row is, whether it is a bound, and of what measure.
+fn meaning(stored: &Stored) -> (&'static str, bool, Measure) {
     match &stored.model {
-        Model::Gmm(_) | Model::Ppca(_) | Model::Fa(_) => ("log p(x)", false, false),
-        Model::Bgmm(_) => ("log predictive density", false, false),
-        Model::Bppca(_) => ("log p(x) at the posterior mean", false, false),
-        Model::Multinomial(_) => ("log predictive probability", false, true),
-        Model::Lda(_) => ("ELBO", true, true),
+        Model::Gmm(_) | Model::Ppca(_) | Model::Fa(_) => ("log p(x)", false, Measure::Density),
+        Model::Bgmm(_) => ("log predictive density", false, Measure::Density),
+        Model::Bppca(_) => ("log p(x) at the posterior mean", false, Measure::Density),
+        Model::Multinomial(_) => ("log predictive probability", false, Measure::Probability),
+        Model::Lda(_) => ("ELBO", true, Measure::Probability),
     }
 }
 
@@ -175,7 +185,7 @@ fn table(table: TableReport, measured: &[Measured], weights: &Array1<f64>) -> Co
         Compared {
             path: m.path.clone(),
             model: m.model,
-            measure: m.measure.clone(),
+            measure: m.name.clone(),
             lower_bound: m.lower_bound,
             mean: mean_of,
             std_err,
@@ -184,7 +194,7 @@ fn table(table: TableReport, measured: &[Measured], weights: &Array1<f64>) -> Co
         }
     };
     let mut warnings = Vec::new();
-    if measured.iter().any(|m| m.discrete) && measured.iter().any(|m| !m.discrete) {
+    if measured.iter().any(|m| m.measure != measured[0].measure) {
         warnings.push(
             "some of these are probabilities of counts or codes and some are densities of numbers; the two can't be compared".to_owned(),
         );

@@ -23,6 +23,8 @@ struct DoctorReport {
 struct Neural {
     /// The version of libtorch that this program was built for.
     libtorch: &'static str,
+    /// The folder of the libtorch that is running, where the system tells.
+    loaded: Option<String>,
     /// Where it was when the program was built, and is looked for first.
     folder: Option<&'static str>,
     /// Whether that folder is still there.
@@ -74,12 +76,13 @@ fn neural() -> Option<Neural> {
 
 #[cfg(feature = "deep")]
 fn neural() -> Option<Neural> {
-    use lvm_deep::device::{Device, LIBTORCH_VERSION, cuda};
+    use lvm_deep::device::{Device, LIBTORCH_VERSION, cuda, libtorch_folder, name};
     let found = cuda();
     let folder = option_env!("LVM_LIBTORCH_LIB");
     let tried = found.tried.iter().map(|t| Tried { path: t.path.display().to_string(), failure: t.failure.clone() }).collect();
     Some(Neural {
         libtorch: LIBTORCH_VERSION,
+        loaded: libtorch_folder().map(|folder| folder.display().to_string()),
         folder,
         folder_found: folder.is_some_and(|folder| std::path::Path::new(folder).is_dir()),
         threads: tch::get_num_threads(),
@@ -87,10 +90,7 @@ fn neural() -> Option<Neural> {
         onednn: tch::utils::has_mkldnn(),
         openmp: tch::utils::has_openmp(),
         cuda: Cuda { devices: found.devices, tried, explanation: found.explanation() },
-        device: match Device::Auto.resolve() {
-            Ok(tch::Device::Cuda(index)) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        },
+        device: Device::Auto.resolve().map_or_else(|_| Device::Cpu.to_string(), name),
     })
 }
 
@@ -110,7 +110,13 @@ fn text(report: &DoctorReport) -> String {
     let parts: Vec<&str> = parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
     lines.extend([
         ("libtorch", format!("{}, on {}, with {}", neural.libtorch, report::count(neural.threads as usize, "thread"), parts.join(", "))),
-        ("", format!("in {}{found}", neural.folder.unwrap_or("a folder that the build did not tell"))),
+        (
+            "",
+            match &neural.loaded {
+                Some(loaded) => format!("in {loaded}"),
+                None => format!("in {}{found}", neural.folder.unwrap_or("a folder that the build did not tell")),
+            },
+        ),
         ("CUDA", report::count(neural.cuda.devices as usize, "GPU")),
     ]);
     for tried in &neural.cuda.tried {

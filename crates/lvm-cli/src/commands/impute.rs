@@ -39,6 +39,12 @@ pub(crate) fn run(mut args: ImputeArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     output::check_table_target(args.sd.as_deref())?;
     let stored = stored::load(&args.model)?;
+    #[cfg(feature = "deep")]
+    stored.refuse(&[
+        ("--imputations", args.imputations.is_some()),
+        ("--fitted", args.fitted),
+        ("--condition-from", args.neural.condition_from.is_some()),
+    ])?;
     let input = Input::for_model(&args.data, &stored)?;
     let imputation = stored.impute(&input.rows()).map_err(|e| input.explain(stored.family(), e))?;
     let columns = input.columns().to_vec();

@@ -9,7 +9,8 @@ mod impute;
 pub(crate) mod infer;
 mod info;
 #[cfg(feature = "deep")]
-mod neural;
+pub(crate) mod neural;
+mod plot;
 mod sample;
 mod score;
 mod select;
@@ -41,10 +42,13 @@ pub(crate) fn run(command: Command) -> Outcome {
         #[cfg(feature = "deep")]
         Command::Impute(args) if is_neural(&args.model) => neural::impute(&args),
         Command::Impute(args) => impute::run(args),
+        #[cfg(feature = "deep")]
+        Command::Verify(args) if is_neural(&args.model) => verify::run_neural(&args),
         Command::Verify(args) => verify::run(&args),
         #[cfg(feature = "deep")]
         Command::Info(args) if is_neural(&args.model) => neural::info(&args),
         Command::Info(args) => info::run(&args),
+        Command::Plot(command) => plot::run(&command),
         Command::Compare(args) => compare::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         #[cfg(not(feature = "deep"))]

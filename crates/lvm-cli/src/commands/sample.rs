@@ -35,13 +35,13 @@ pub(crate) fn run(args: &SampleArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
-    if args.means {
-        return Err(Failure::usage(format!(
-            "--means is for neural models; {} is a model of family {}",
-            stored.path,
-            stored.family().name()
-        )));
-    }
+    stored.refuse(&[
+        ("--means", args.means),
+        ("--size", args.size.is_some()),
+        ("--given", !args.given.is_empty()),
+        ("--like", args.like.is_some()),
+        ("--condition-from", args.neural.condition_from.is_some()),
+    ])?;
     let mut rng = stream(args.seed, Purpose::Sample, 0);
     let (latents, x) = draw(args, &stored, &mut rng)?;
     let columns = stored.columns();

@@ -20,6 +20,8 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
     output::check_table_target(target)?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
+    stored.refuse(&[("--sandwich", args.sandwich)])?;
+    #[cfg(feature = "deep")]
     if let Some(option) = args.estimate.given() {
         let family = stored.family().name();
         return Err(Failure::usage(format!(

@@ -3,9 +3,8 @@
 use super::TableReport;
 use super::grid::{count, grid, number};
 use super::human::{facts, left_out, status_name, table_line};
+use crate::commands::neural::Told;
 use lvm_core::fit::Status;
-use lvm_deep::architecture::LikelihoodSpec;
-use lvm_deep::likelihood::gaussian::Variance;
 use lvm_deep::train::Epoch;
 use lvm_deep::train::record::Means;
 use serde::Serialize;
@@ -30,7 +29,7 @@ pub(crate) struct VaeReport {
     pub(crate) bound: f64,
     pub(crate) held_out_rows: usize,
     pub(crate) latents: usize,
-    pub(crate) likelihood: &'static str,
+    pub(crate) likelihood: String,
     /// Numbers trained in decoder, likelihood and prior.
     pub(crate) n_parameters: usize,
     /// Numbers trained in the encoder.
@@ -58,10 +57,12 @@ pub(crate) struct EpochReport {
     pub(crate) kl_weight: f64,
     pub(crate) longest_gradient: f64,
     pub(crate) skipped: u64,
+    /// Latents that were active after the epoch, over a thousand rows at most; null where it was not looked at.
+    pub(crate) active: Option<usize>,
 }
 
 impl EpochReport {
-    pub(crate) fn new(epoch: &Epoch, offset: f64) -> Self {
+    pub(crate) fn new(epoch: &Epoch, offset: f64, active: Option<usize>) -> Self {
         let moved = |m: &Means| Means { bound: m.bound + offset, reconstruction: m.reconstruction + offset, kl: m.kl };
         EpochReport {
             train: moved(&epoch.train),
@@ -70,26 +71,8 @@ impl EpochReport {
             kl_weight: epoch.kl_weight,
             longest_gradient: epoch.longest_gradient,
             skipped: epoch.skipped,
+            active,
         }
-    }
-}
-
-/// The density of the data given the latents, in a word.
-pub(crate) fn likelihood(likelihood: &LikelihoodSpec) -> &'static str {
-    match likelihood {
-        LikelihoodSpec::Gaussian(Variance::Fixed(_)) => "gaussian, fixed variance",
-        LikelihoodSpec::Gaussian(Variance::Shared) => "gaussian, one variance",
-        LikelihoodSpec::Gaussian(Variance::Columns) => "gaussian, a variance for each column",
-        LikelihoodSpec::Gaussian(Variance::Entries) => "gaussian, a variance for each entry",
-        LikelihoodSpec::Bernoulli => "bernoulli",
-        LikelihoodSpec::Categorical { .. } => "categorical",
-        LikelihoodSpec::Poisson { .. } => "poisson",
-        LikelihoodSpec::NegativeBinomial { .. } => "negative binomial",
-        LikelihoodSpec::ZeroInflatedNegativeBinomial { .. } => "zero-inflated negative binomial",
-        LikelihoodSpec::DiscretizedLogistic { .. } => "discretized logistic",
-        LikelihoodSpec::Multinomial => "multinomial",
-        LikelihoodSpec::Mixed(_) => "mixed columns",
-        _ => "another density",
     }
 }
 
@@ -148,7 +131,7 @@ fn table_of(epochs: &[EpochReport]) -> String {
     if held_out {
         header.extend(["held out", "KL held out"]);
     }
-    header.push("rate");
+    header.extend(["active", "rate"]);
     let n = epochs.len();
     let mut shown: Vec<usize> = match n {
         0..=SHOWN => (0..n).collect(),
@@ -162,6 +145,7 @@ fn table_of(epochs: &[EpochReport]) -> String {
             let of = |value: fn(&Means) -> f64| e.held_out.as_ref().map_or("-".to_owned(), |m| number(value(m)));
             cells.extend([of(|m| m.bound), of(|m| m.kl)]);
         }
+        cells.push(e.active.map_or("-".to_owned(), |n| n.to_string()));
         cells.push(number(e.learning_rate));
         cells
     };
@@ -177,8 +161,17 @@ pub(crate) struct VaeInfo {
     pub(crate) d: usize,
     pub(crate) columns: Vec<String>,
     pub(crate) latents: usize,
-    pub(crate) likelihood: &'static str,
-    /// Everything the model is made of, as --config has it.
+    pub(crate) likelihood: String,
+    /// The columns that it is told, with their labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) condition: Vec<Told>,
+    /// The same for people.
+    #[serde(skip)]
+    pub(crate) told: String,
+    /// Everything the model is made of, under the keys of --config.
+    #[serde(skip)]
+    pub(crate) written: String,
+    /// The same as one object.
     pub(crate) architecture: lvm_deep::architecture::Architecture,
     pub(crate) n_parameters: usize,
     pub(crate) n_encoder_parameters: usize,
@@ -218,11 +211,13 @@ pub(crate) fn info(report: &VaeInfo) -> String {
         "parameters",
         format!("{} of p(x, z), {} of the encoder, of {bits} bits each", report.n_parameters, report.n_encoder_parameters),
     ));
+    if !report.told.is_empty() {
+        lines.push(("told besides", report.told.clone()));
+    }
     if let Some(scale) = report.scale {
         lines.push(("scale", format!("every number of the table divided by {scale}")));
     }
     text += &facts(&lines);
     text += "\n";
-    text += &toml::to_string(&report.architecture).unwrap_or_default();
-    text
+    text + &report.written
 }

@@ -15,10 +15,15 @@ mod infer;
 mod neural;
 #[cfg(feature = "deep")]
 mod neural_bad_input;
+#[cfg(feature = "deep")]
+mod neural_kept;
+#[cfg(feature = "deep")]
+mod neural_told;
 #[cfg(not(feature = "deep"))]
 mod no_neural;
 mod options;
 mod outputs;
+mod plot;
 mod select;
 mod streamed;
 mod tour;

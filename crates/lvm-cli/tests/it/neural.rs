@@ -37,7 +37,7 @@ fn the_json_contract() {
     assert_eq!((fit["n_parameters"].as_u64(), fit["n_encoder_parameters"].as_u64()), (Some(64), Some(76)));
     let info = folder.json("info m.lvm");
     assert_eq!((&info["trace"], &info["latents"], &info["columns"]), (&fit["trace"], &fit["latents"], &fit["columns"]));
-    assert!(folder.fine("info m.lvm").contains("[encoder.mlp]"));
+    assert!(folder.fine("info m.lvm").contains("[model.encoder.mlp]"));
     assert!(folder.fine("fit vae iris.csv --epochs 2").contains("not saved"));
 }
 
@@ -127,7 +127,7 @@ fn missing_cells_are_left_out_and_filled_in() {
     rows.iter_mut().enumerate().for_each(|(i, row)| row[i % 4] = if i % 3 == 0 { f64::NAN } else { row[i % 4] });
     let folder = Folder::new().with("x.csv", csv(&["a", "b", "c", "d"], &rows));
     folder.refused("fit vae x.csv --epochs 2", 1, &["x.csv", "--missing"]);
-    folder.fine("fit vae x.csv --missing --epochs 20 --rate 0.01 --hidden 8 --set model.mask=true -o m.lvm");
+    folder.fine("fit vae x.csv --missing --epochs 20 --rate 0.01 --hidden 8 --mask -o m.lvm");
     let done = folder.json("impute m.lvm x.csv -k 50");
     let (x, sd) = (matrix(&done["x"]), matrix(&done["sd"]));
     for (i, row) in rows.iter().enumerate() {
@@ -191,4 +191,167 @@ fn the_doctor_finds_libtorch() {
     let neural = &doctor["neural"];
     assert!(neural["folder_found"] == true && neural["libtorch"].as_str().unwrap().starts_with("2."), "{doctor}");
     assert!(neural["cuda"]["explanation"].as_str().is_some_and(|text| !text.is_empty()));
+}
+
+#[test]
+fn exact_evidence_lies_above_the_bounds() {
+    let (folder, _) = fitted();
+    let mean = |line: &str| folder.json(line)["mean_log_likelihood"].as_f64().unwrap();
+    let exact = folder.json("score m.lvm iris.csv --estimator quadrature");
+    assert_eq!(exact["lower_bound"], false);
+    let log_p = exact["mean_log_likelihood"].as_f64().unwrap();
+    let (elbo, iwae) = (mean("score m.lvm iris.csv --estimator elbo -k 500"), mean("score m.lvm iris.csv -k 2000"));
+    // 0.02: six standard errors of the mean of 150 rows by these draws are below that
+    assert!(elbo < log_p + 0.02 && (iwae - log_p).abs() < 0.1 && iwae > elbo - 0.02, "{elbo} {iwae} {log_p}");
+    let both = folder.json("score m.lvm iris.csv -k 2 --temperatures 50 --estimator ais --sandwich")["sandwich"].clone();
+    // means of 100 rows, each with a standard error of some tenths
+    assert!(both["width"].as_f64().unwrap() > -0.5 && both["lower"].as_f64().unwrap().is_finite(), "{both}");
+    folder.refused("score m.lvm iris.csv --estimator sum", 2, &["sum", "categorical"]);
+    folder.refused("score m.lvm iris.csv --estimator quadrature -k 5", 2, &["-k"]);
+    folder.fine("fit vae iris.csv -q 3 --epochs 2 -o three.lvm");
+    folder.refused("score three.lvm iris.csv --estimator quadrature", 2, &["one or two", "3", "ais"]);
+    folder.fine("fit vae iris.csv -q 3 --posterior categorical --standardise no --epochs 3 -o groups.lvm");
+    // the sum is what is taken without being asked for
+    assert!(folder.json("score groups.lvm iris.csv")["estimator"].as_str().unwrap().contains("exact"));
+    assert_eq!(folder.json("compare groups.lvm iris.csv")["rows"].as_array().unwrap().len(), 1);
+    folder.refused("score groups.lvm iris.csv --estimator ais", 2, &["groups.lvm", "sum"]);
+    folder.refused("score groups.lvm iris.csv --sandwich", 2, &["--sandwich", "exact"]);
+}
+
+#[test]
+fn several_completed_tables() {
+    let text = iris().read("iris.csv");
+    let holes: String = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| if i % 10 == 1 { line.split_once(',').unwrap().1.to_owned() } else { line.to_owned() })
+        .enumerate()
+        .map(|(i, line)| if i % 10 == 1 { format!(",{line}\n") } else { line + "\n" })
+        .collect();
+    let (folder, _) = fitted();
+    let folder = folder.with("holes.csv", holes);
+    let said = folder.json("impute m.lvm holes.csv -k 200 --fitted --imputations 3 -o t.csv");
+    assert_eq!(said["tables"], serde_json::json!(["t-1.csv", "t-2.csv", "t-3.csv"]));
+    let (one, two) = (folder.read("t-1.csv"), folder.read("t-2.csv"));
+    assert!(one != two && one.lines().count() == 151);
+    // rows without holes are the same in all
+    assert_eq!(one.lines().nth(3), two.lines().nth(3));
+    let warned = folder.json("impute m.lvm holes.csv -k 3");
+    assert!(warned["warning"].as_str().unwrap().contains("fewer than 10 draws count"), "{}", warned["warning"]);
+    folder.refused("impute m.lvm holes.csv --imputations 3", 2, &["--output"]);
+}
+
+#[test]
+fn groups_and_what_they_have_to_do_with_labels() {
+    let (folder, _) = fitted();
+    let text = folder.read("iris.csv");
+    let species = |i: usize| ["setosa", "versicolor", "virginica"][i / 50];
+    let labelled: String = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| if i == 0 { format!("{line},s\n") } else { format!("{line},{}\n", species(i - 1)) })
+        .collect();
+    let folder = folder.with("labelled.csv", labelled);
+    let said = folder.json("posterior m.lvm labelled.csv --clusters 3 --label s");
+    let sizes = list(&said["sizes"]);
+    assert_eq!((sizes.len(), sizes.iter().sum::<f64>()), (3, 150.0));
+    let agreement = &said["agreement"];
+    // setosa lies apart in any projection that has learned something: .4 is below what two groups of three reach (.57)
+    assert!(agreement["adjusted_rand_index"].as_f64().unwrap() > 0.4, "{agreement}");
+    assert!(folder.fine("posterior m.lvm labelled.csv --clusters 3 --label s").contains("adjusted Rand index"));
+    assert_eq!(folder.fine("posterior m.lvm iris.csv --clusters 2").lines().count(), 151);
+    folder.fine("fit vae iris.csv -q 3 --posterior categorical --standardise no --epochs 3 -o groups.lvm");
+    folder.refused("posterior groups.lvm iris.csv --clusters 2", 2, &["groups.lvm", "3 values"]);
+    folder.fine("fit gmm iris.csv -k 2 -o g.lvm");
+    folder.refused("posterior g.lvm iris.csv --clusters 2", 2, &["--clusters", "gmm"]);
+}
+
+#[test]
+fn a_model_is_judged_by_what_its_bounds_leave_open() {
+    let (folder, _) = fitted();
+    let ran = folder.lvm("verify m.lvm iris.csv --json --html v.html");
+    let verdict: Value = serde_json::from_str(&ran.out).unwrap();
+    let checks: Vec<&str> = verdict["checks"].as_array().unwrap().iter().map(|c| c["check"].as_str().unwrap()).collect();
+    assert_eq!(checks, ["quadrature", "numbers", "order", "k_hat", "iwae", "approximation", "amortization", "activity"]);
+    let of = |name: &str| verdict["checks"].as_array().unwrap().iter().find(|c| c["check"] == name).unwrap()["verdict"].clone();
+    assert_eq!((of("order"), of("numbers"), of("quadrature")), ("pass".into(), "pass".into(), "pass".into()), "{verdict}");
+    assert!(folder.read("v.html").contains("lvm verify"));
+    // rows far from all it knows: the weights of q have heavy tails there
+    let far: Vec<Vec<f64>> = (0..30).map(|i| vec![f64::from(i) * 3.0, -20.0, 40.0, f64::from(i % 5)]).collect();
+    let folder = folder.with("far.csv", csv(&["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width"], &far));
+    let ran = folder.lvm("verify m.lvm far.csv --json");
+    assert!(ran.out.contains("\"verdict\":\"fail\"") || ran.out.contains("\"verdict\":\"warn\""), "{ran:?}");
+    folder.fine("fit vae iris.csv -q 3 --epochs 3 -o three.lvm");
+    let ran = folder.lvm("verify three.lvm iris.csv");
+    assert!(ran.out.contains("width of the annealed bounds"), "{ran:?}");
+}
+
+#[test]
+fn nets_priors_and_objectives_by_options() {
+    let folder = Folder::new()
+        .with("i.csv", csv(&[], &(0..40).map(|i| (0..64).map(|j| f64::from((i + j * j) % 3 == 0)).collect()).collect::<Vec<_>>()));
+    let folder =
+        folder.with("s.csv", csv(&[], &(0..40).map(|i| (0..12).map(|j| (f64::from(i + j) * 0.7).sin()).collect()).collect::<Vec<_>>()));
+    let folder = folder.with("t.csv", csv(&[], &(0..40).map(|i| (0..6).map(|j| f64::from((i * j) % 4)).collect()).collect::<Vec<_>>()));
+    for options in [
+        "i.csv --likelihood bernoulli --net conv --channels 4,8",
+        "i.csv --likelihood bernoulli --net conv --image 1,8,8 --channels 4 --hidden 16",
+        "i.csv --likelihood bernoulli --hidden 8 --prior mixture --prior-components 3",
+        "i.csv --likelihood bernoulli --hidden 8 --prior vamp --prior-components 4",
+        "i.csv --likelihood bernoulli --hidden 8 --prior flow --flow-steps 2 --flow-hidden 8",
+        "i.csv --likelihood bernoulli --hidden 8 --posterior planar --flow-steps 2",
+        "i.csv --likelihood bernoulli --hidden 8 --posterior inverse-autoregressive --flow-hidden 8",
+        "i.csv --likelihood bernoulli --hidden 8 --posterior hierarchical -q 4 --upper 1",
+        "i.csv --likelihood bernoulli --hidden 8 --objective iwae --draws 4",
+        "i.csv --likelihood bernoulli --hidden 8 --kl sticking-the-landing --free-bits 0.1 --draws 2",
+        "i.csv --likelihood bernoulli --hidden 8 --objective score-function --beta 0.5",
+        "i.csv --likelihood bernoulli --hidden 8 --objective autoencoder --schedule exponential --beta1 0.8",
+        "i.csv --likelihood bernoulli --hidden 8 --posterior categorical --objective gumbel-softmax --temperature 0.7",
+        "s.csv --net gru --hidden 8 --step-columns 2",
+        "s.csv --net lstm --hidden 8 --layers 2 --variance 0.1",
+        "t.csv --net attention --tokens 4 --width 8 --heads 2 --layers 1 --embedding 4",
+        "t.csv --likelihood negative-binomial --dispersion shared --library latent --held-out-draws 3 --hidden 8",
+    ] {
+        let fit = folder.json(&format!("fit vae {options} --epochs 1 --batch-size 20 -o m.lvm"));
+        assert!(fit["bound"].as_f64().unwrap().is_finite(), "{options}");
+        // what info prints is a file of settings that gives the same model
+        let text = folder.fine("info m.lvm");
+        let settings = &text[text.find("[model]").unwrap()..];
+        std::fs::write(folder.path("again.toml"), settings).unwrap();
+        folder.fine(&format!(
+            "fit vae {} --config again.toml --standardise no --epochs 1 --batch-size 20 -o again.lvm",
+            options.split(' ').next().unwrap()
+        ));
+        assert_eq!(folder.json("info m.lvm")["architecture"], folder.json("info again.lvm")["architecture"], "{options}");
+    }
+    for (options, words) in [
+        ("--channels 4", ["--channels", "--net conv"]),
+        ("--net mlp --tokens 4", ["--tokens", "--net gru"]),
+        ("--flow-steps 4", ["--flow-steps", "--posterior planar"]),
+        ("--prior-components 4", ["--prior-components", "--prior mixture"]),
+        ("--library observed", ["--library", "--likelihood"]),
+        ("--codes 4 --likelihood poisson", ["--codes", "categorical"]),
+        ("--temperature 0.5", ["--temperature", "elbo"]),
+        ("--objective autoencoder --draws 4", ["--draws", "autoencoder"]),
+        ("--net conv", ["12 columns", "--image"]),
+        ("--net gru --hidden 8,8", ["--hidden", "one width"]),
+    ] {
+        folder.refused(&format!("fit vae s.csv {options}"), 2, &words);
+    }
+}
+
+#[test]
+fn settings_are_printed_without_a_table_too() {
+    let folder = iris();
+    let text = folder.fine("fit vae --print-config --net conv --image 1,8,8 --clip 5");
+    assert!(text.contains("[model.encoder.convolution]") && text.contains("clip_norm = 5.0"), "{text}");
+    let (_, footer) = text.split_once("# Not set above").unwrap();
+    assert!(footer.contains("training.patience = 20") && !footer.contains("clip_norm") && !footer.contains("model.encoder"), "{footer}");
+    // what is not set is shown as it would be written
+    let lines: String = footer.lines().filter_map(|line| line.strip_prefix("#   ")).map(|line| format!("{line}\n")).collect();
+    let folder = folder.with("more.toml", lines);
+    folder.fine("fit vae iris.csv --config more.toml --epochs 2");
+    folder.refused("fit vae", 2, &["<DATA>"]);
+    let folder = folder.with("gpu.toml", "[run]\ndevice = \"gpu\"\n");
+    assert!(folder.fine("fit vae --print-config --config gpu.toml").contains("device = \"gpu\""));
 }

@@ -47,7 +47,6 @@ fn files_that_are_something_else() {
     folder.refused("resume c.ckpt few.csv", 1, &["few.csv", "39 rows", "150"]);
     folder.refused("resume c.ckpt iris.csv --epochs 1", 2, &["--epochs 1", "2"]);
     folder.refused("score c.ckpt iris.csv", 1, &["c.ckpt", "lvm resume"]);
-    folder.refused("verify m.lvm iris.csv", 1, &["m.lvm", "variational autoencoder"]);
     folder.refused("interpolate m.lvm iris.csv --rows 0,150", 1, &["no row 150", "149"]);
     folder.refused("interpolate m.lvm iris.csv --rows 0", 2, &["--rows"]);
     folder.refused("sample m.lvm -n 2 --latent 1", 2, &["--latent", "2 latents"]);
@@ -56,4 +55,34 @@ fn files_that_are_something_else() {
     folder.refused("reconstruct g.lvm iris.csv", 1, &["g.lvm", "gmm"]);
     folder.refused("score g.lvm iris.csv --estimator elbo", 2, &["--estimator", "gmm"]);
     folder.refused("sample g.lvm -n 2 --means", 2, &["--means", "gmm"]);
+}
+
+#[test]
+fn tables_that_can_t_be_used() {
+    let folder = iris();
+    folder.fine("fit vae iris.csv --epochs 2 --checkpoint c.ckpt -o m.lvm");
+    let text = folder.read("iris.csv");
+    let (header, rows) = text.split_once('\n').unwrap();
+    let nan = text.replacen("5.1", "nan", 1);
+    let blank = format!("{header}\n{rows},,,\n");
+    let folder = folder
+        .with("nan.csv", nan)
+        .with("blank.csv", blank)
+        .with("empty.csv", "")
+        .with("header.csv", format!("{header}\n"))
+        .with("wide.csv", "a,b,c\n1,2,3\n");
+    for line in
+        ["score m.lvm nan.csv", "ood m.lvm nan.csv --against iris.csv", "ood m.lvm iris.csv --against nan.csv", "resume c.ckpt nan.csv"]
+    {
+        folder.refused(line, 1, &["nan.csv", "line 2", "--missing"]);
+    }
+    for line in ["fit vae blank.csv --missing --epochs 2", "score m.lvm blank.csv --missing", "impute m.lvm blank.csv"] {
+        folder.refused(line, 1, &["blank.csv", "every cell is missing", "row 150"]);
+    }
+    for line in ["fit vae empty.csv", "score m.lvm empty.csv", "resume c.ckpt empty.csv"] {
+        folder.refused(line, 1, &["empty.csv"]);
+    }
+    folder.refused("fit vae header.csv", 1, &["header.csv"]);
+    folder.refused("reconstruct m.lvm wide.csv", 1, &["wide.csv", "Sepal.Length"]);
+    folder.refused("plot latent m.lvm nan.csv -o z.svg", 1, &["nan.csv", "--missing"]);
 }

@@ -320,7 +320,8 @@ fn judge(path: &Path, layout: &Layout, tallies: &[Tally], options: &ReadOptions)
     if let Some(error) = earliest(path, refused) {
         return Err(error);
     }
-    if kept.is_empty() {
+    // a table may be there for its labels alone
+    if kept.is_empty() && layout.choice.labels.is_none() {
         return Err(Error::new(path, ErrorKind::NoNumbers { columns: layout.names.clone() }));
     }
     let used: Vec<usize> = kept.iter().map(|&k| layout.given[k]).collect();

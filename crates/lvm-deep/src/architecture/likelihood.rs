@@ -65,6 +65,18 @@ pub enum LikelihoodSpec {
     Mixed(Vec<BlockSpec>),
 }
 
+/// What the numbers p(x) are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Densities of real numbers.
+    Density,
+    /// Probabilities of counts or codes.
+    Probability,
+    /// Of some columns this, of others that.
+    Both,
+}
+
 /// Some columns of a table with their density.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BlockSpec {
@@ -113,6 +125,58 @@ impl LikelihoodSpec {
                 Box::new(likelihood::Mixed::new(columns, blocks.iter().enumerate().map(build).collect::<Result<_>>()?)?)
             }
         })
+    }
+
+    /// In a few words.
+    pub fn name(&self) -> String {
+        let variance = |variance: &Variance| match variance {
+            Variance::Fixed(_) => "fixed variance",
+            Variance::Shared => "one variance",
+            Variance::Columns => "a variance for each column",
+            Variance::Entries => "a variance for each entry",
+        };
+        match self {
+            LikelihoodSpec::Gaussian(of) => format!("gaussian, {}", variance(of)),
+            LikelihoodSpec::StandardisedGaussian { variance: of, .. } => format!("gaussian of standardised columns, {}", variance(of)),
+            LikelihoodSpec::Bernoulli => "bernoulli".to_owned(),
+            LikelihoodSpec::Categorical { codes } => format!("categorical, {codes} codes"),
+            LikelihoodSpec::Poisson { .. } => "poisson".to_owned(),
+            LikelihoodSpec::NegativeBinomial { .. } => "negative binomial".to_owned(),
+            LikelihoodSpec::ZeroInflatedNegativeBinomial { .. } => "zero-inflated negative binomial".to_owned(),
+            LikelihoodSpec::DiscretizedLogistic { levels, .. } => format!("discretized logistic, {levels} levels"),
+            LikelihoodSpec::Multinomial => "multinomial".to_owned(),
+            LikelihoodSpec::Mixed(blocks) => {
+                format!("mixed: {}", blocks.iter().map(|b| b.likelihood.name()).collect::<Vec<_>>().join("; "))
+            }
+        }
+    }
+
+    /// Of what log p(x) is the logarithm: only numbers of one measure can be compared.
+    ///
+    /// ```
+    /// use lvm_deep::architecture::{BlockSpec, LikelihoodSpec, Measure};
+    /// let counts = LikelihoodSpec::Mixed(vec![BlockSpec { columns: vec![0], likelihood: LikelihoodSpec::Bernoulli }]);
+    /// assert!(counts.is_discrete() && counts.measure() == Measure::Probability);
+    /// ```
+    pub fn measure(&self) -> Measure {
+        match self {
+            LikelihoodSpec::Gaussian(_) | LikelihoodSpec::StandardisedGaussian { .. } => Measure::Density,
+            LikelihoodSpec::Mixed(blocks) => {
+                let of: Vec<Measure> = blocks.iter().map(|b| b.likelihood.measure()).collect();
+                let all = |measure| of.iter().all(|m| *m == measure);
+                match (all(Measure::Probability), all(Measure::Density)) {
+                    (true, _) => Measure::Probability,
+                    (_, true) => Measure::Density,
+                    _ => Measure::Both,
+                }
+            }
+            _ => Measure::Probability,
+        }
+    }
+
+    /// Whether p(x | z) is a probability of counts or codes and no density.
+    pub fn is_discrete(&self) -> bool {
+        self.measure() == Measure::Probability
     }
 
     /// The size of a row, for counts.

@@ -3,7 +3,7 @@
 mod likelihood;
 mod spec;
 
-pub use likelihood::{BlockSpec, LikelihoodSpec};
+pub use likelihood::{BlockSpec, LikelihoodSpec, Measure};
 pub use spec::{DecoderSpec, EncoderSpec, PosteriorSpec, PriorSpec};
 
 use crate::data::Dataset;

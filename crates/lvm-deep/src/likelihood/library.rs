@@ -47,6 +47,11 @@ impl Library {
         i64::from(self == Library::Latent)
     }
 
+    /// [`Likelihood::sized_columns`](super::Likelihood::sized_columns) of so many columns.
+    pub(super) fn sized_columns(self, columns: i64) -> Vec<Vec<i64>> {
+        if self == Library::Observed { vec![(0..columns).collect()] } else { Vec::new() }
+    }
+
     /// log μ (…, N, D) of a (…, N, D), which is the first part of the outputs (…, N, P).
     pub(super) fn log_mean(self, a: &Tensor, outputs: &Tensor, batch: &Batch) -> Tensor {
         let log_mean = match self {

@@ -121,6 +121,11 @@ impl Likelihood for Mixed {
         Ok(())
     }
 
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        let in_table = |block: &Block, group: Vec<i64>| group.into_iter().map(|column| block.columns[column as usize]).collect();
+        self.blocks.iter().flat_map(|b| b.likelihood.sized_columns().into_iter().map(move |group| in_table(b, group))).collect()
+    }
+
     fn start(&self, mean: &Tensor) -> Option<Tensor> {
         let parts: Vec<Tensor> = self
             .blocks
@@ -178,6 +183,8 @@ mod tests {
         let expected = [-0.5543552444685271, -5.159638910399497, -0.21534245978042232, -0.12692801104297252, half, 2.0 * half];
         agrees(&table().log_prob_entries(&row(&OUTPUTS), &batch), &expected, 1e-13);
         agrees(&table().log_prob_row(&batch).unwrap(), &[3f64.ln()], 1e-13);
+        // the bag of words stands in columns 4 and 5
+        assert_eq!(table().sized_columns(), [vec![4, 5]]);
     }
 
     #[test]

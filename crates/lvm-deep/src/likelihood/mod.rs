@@ -71,6 +71,12 @@ pub trait Likelihood: Send {
     /// Tells the density mean and standard deviation of the training columns (D), before [`start`](Self::start): for one that standardises.
     fn standardise(&self, _mean: &Tensor, _sd: &Tensor) {}
 
+    /// The groups of columns whose sum is a size of the row that the density is told, and that draws and means need: all columns for bags of
+    /// words; none for a density that is told nothing of x.
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        Vec::new()
+    }
+
     /// In which order the outputs stand; `None` where there is none that nets which go place by place could follow.
     fn layout(&self) -> Option<Layout> {
         None

@@ -66,6 +66,10 @@ impl Likelihood for Multinomial {
         Some(mean.clamp_min(1e-4).log())
     }
 
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        vec![(0..self.columns).collect()]
+    }
+
     fn layout(&self) -> Option<Layout> {
         Some(Layout { planes: 1, depth: 1 })
     }

@@ -130,6 +130,10 @@ impl Likelihood for NegativeBinomial {
         Some(if self.planes() == 1 { a } else { Tensor::cat(&[&a, &a.zeros_like()], 0) })
     }
 
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        self.library.sized_columns(self.columns)
+    }
+
     fn layout(&self) -> Option<Layout> {
         (self.library.n_outputs() == 0).then_some(Layout { planes: self.planes(), depth: 1 })
     }

@@ -56,6 +56,10 @@ impl Likelihood for Poisson {
         self.library.start(mean)
     }
 
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        self.library.sized_columns(self.columns)
+    }
+
     fn layout(&self) -> Option<Layout> {
         (self.library.n_outputs() == 0).then_some(Layout { planes: 1, depth: 1 })
     }

@@ -91,6 +91,10 @@ impl Likelihood for Standardised {
         });
     }
 
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        self.inner.sized_columns()
+    }
+
     fn layout(&self) -> Option<Layout> {
         self.inner.layout()
     }

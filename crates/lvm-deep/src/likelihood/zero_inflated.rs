@@ -88,6 +88,10 @@ impl Likelihood for ZeroInflated {
         Some(Tensor::cat(&[&counts, &mean.full_like(START)], 0))
     }
 
+    fn sized_columns(&self) -> Vec<Vec<i64>> {
+        self.counts.sized_columns()
+    }
+
     fn layout(&self) -> Option<Layout> {
         (self.counts.library().n_outputs() == 0).then_some(Layout { planes: self.counts.planes() + 1, depth: 1 })
     }

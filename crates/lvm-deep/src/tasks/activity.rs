@@ -78,7 +78,7 @@ impl fmt::Display for Collapse {
         match active {
             0 => f.write_str(
                 "The decoder explains the data without any latent. Raise the weight of the KL term slowly (warm_up), leave each latent some \
-                 free nats (free_nats), or weaken the decoder (fewer hidden units, no autoregression, input dropout)",
+                 free nats (free_nats), or weaken the decoder (fewer hidden units, no autoregression)",
             ),
             _ => f.write_str(
                 "If more were expected: raise the weight of the KL term slowly (warm_up), leave each latent some free nats (free_nats), or \

@@ -1,19 +1,19 @@
 //! What a neural model says about given rows: the posterior, its mode, the rows without noise, what is missing.
 
-use super::{Neural, by_rows};
-use crate::args::{ImputeArgs, InfoArgs, MapArgs, PosteriorArgs, ReconstructArgs};
+use super::{Neural, by_rows, settings};
+use crate::args::{ImputeArgs, InfoArgs, MapArgs, NeuralArgs, PosteriorArgs, ReconstructArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Emit, Numbers, latent_names};
 use crate::report::{self, TableReport, VaeInfo, nested};
 use crate::stored::Family;
-use lvm_deep::architecture::PosteriorSpec;
 use lvm_deep::evidence::Ascent;
 use lvm_deep::posterior::Spread;
-use lvm_deep::tasks::{self, Impute, reconstruction};
+use lvm_deep::tasks::{self, Impute, Proposal, reconstruction};
 use lvm_deep::tensor::to_matrix;
 use lvm_deep::{Kind, Tensor};
 use ndarray::Array2;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// A table about rows.
 #[derive(Serialize)]
@@ -43,6 +43,11 @@ struct RowsReport<'a> {
     x: Option<Vec<Vec<f64>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_draws: Option<Vec<f64>>,
+    /// Files of completed tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tables: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 impl<'a> RowsReport<'a> {
@@ -61,25 +66,26 @@ impl<'a> RowsReport<'a> {
             converged: None,
             x: None,
             effective_draws: None,
+            tables: None,
+            warning: None,
         }
     }
 }
 
-fn is_discrete(neural: &Neural) -> bool {
-    neural.vae.architecture.posterior == PosteriorSpec::Categorical
-}
-
 /// `lvm posterior`: mean and standard deviation of q(z | x), or its probabilities.
 pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
+    if let Some(k) = args.clusters {
+        return super::cluster::cluster(args, k);
+    }
     output::check_table_target(args.out.output.as_deref())?;
-    let neural = Neural::load(&args.model, &args.device)?;
+    let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&args.data)?;
-    let data = neural.dataset(&input)?;
+    let data = neural.dataset(&input, &args.data.format)?;
     let explained = |error| input.explain(Family::Vae, error);
     let table = input.report();
     let l = neural.vae.latents() as usize;
     let no_grad = tch::no_grad_guard();
-    if is_discrete(&neural) {
+    if neural.is_discrete() {
         let x = by_rows(&data.rows, |batch| Ok(neural.vae.posterior(batch).probabilities().unwrap_or_else(|| batch.x.zeros_like())));
         let numbers = Numbers { columns: (0..l).map(|k| format!("component_{k}")).collect(), x: x.map_err(explained)? };
         let mut report = RowsReport::new(&table, &numbers.columns);
@@ -137,9 +143,9 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
     if args.bartlett {
         return Err(Failure::usage("--bartlett is for factor analysis; leave it out"));
     }
-    let neural = Neural::load(&args.model, &args.device)?;
+    let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&args.data)?;
-    let data = neural.dataset(&input)?;
+    let data = neural.dataset(&input, &args.data.format)?;
     let (mut log_joint, mut converged) = (Vec::new(), Vec::new());
     let ascent = match neural.vae.parameters.kind() {
         Kind::Double => Ascent::default(),
@@ -154,7 +160,7 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
     });
     let z = z.map_err(|error| input.explain(Family::Vae, error))?;
     let table = input.report();
-    let numbers = match is_discrete(&neural) {
+    let numbers = match neural.is_discrete() {
         true => {
             let largest = |row: ndarray::ArrayView1<'_, f64>| row.iter().position(|v| *v > 0.5).unwrap_or(0) as f64;
             let component = z.map_axis(ndarray::Axis(1), largest);
@@ -164,7 +170,7 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
     };
     let mut report = RowsReport::new(&table, &numbers.columns);
     if args.out.json {
-        match is_discrete(&neural) {
+        match neural.is_discrete() {
             true => report.component = Some(numbers.x.iter().map(|k| *k as usize).collect()),
             false => report.z = Some(nested(numbers.x.view())),
         }
@@ -177,9 +183,9 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
 /// `lvm reconstruct`: E[x | z] at the mode of q(z | x), or averaged over draws.
 pub(crate) fn reconstruct(args: &ReconstructArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
-    let neural = Neural::load(&args.model, &args.device)?;
+    let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&args.data)?;
-    let data = neural.dataset(&input)?;
+    let data = neural.dataset(&input, &args.data.format)?;
     let mut block = 0;
     let x = by_rows(&data.rows, |batch| {
         block += 1;
@@ -195,44 +201,110 @@ pub(crate) fn reconstruct(args: &ReconstructArgs) -> Outcome {
     Emit { what: "reconstruction", out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)
 }
 
+/// Rows of which fewer draws count than this are not to be relied on.
+const FEW_DRAWS: f64 = 10.0;
+/// Draws by which q is fitted to a row.
+const FITTING_DRAWS: i64 = 100;
+
 /// `lvm impute`: missing cells by importance resampling.
 pub(crate) fn impute(args: &ImputeArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     output::check_table_target(args.sd.as_deref())?;
-    let neural = Neural::load(&args.model, &args.device)?;
+    let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&crate::args::DataArgs { missing: true, ..args.data.clone() })?;
-    let data = neural.dataset(&input)?;
+    let data = neural.dataset(&input, &args.data.format)?;
     let default = Impute::default();
-    let impute = Impute { importance_draws: args.draws.unwrap_or(default.importance_draws), imputations: 1, ..default };
+    let impute = Impute {
+        proposal: if args.fitted { Proposal::Fitted(FITTING_DRAWS) } else { Proposal::Encoder },
+        importance_draws: args.draws.unwrap_or(default.importance_draws),
+        imputations: args.imputations.unwrap_or(1),
+        ..default
+    };
     let explained = |error| input.explain(Family::Vae, error);
     let done = impute.run(&neural.vae, &data.rows, args.seed).map_err(explained)?;
-    let mut x = to_matrix(&done.mean).map_err(explained)?;
     let observed = data.rows.observed.as_ref().map(to_matrix).transpose().map_err(explained)?;
     let filled = observed.as_ref().map_or(0, |o| o.iter().filter(|o| **o == 0.0).count());
+    let few = few_draws(&done.effective_draws, observed.as_ref());
     // what was there stays as it was, to the last bit
-    input.keep_observed(&mut x).map_err(explained)?;
+    let complete = |tensor: &Tensor| -> Outcome<Array2<f64>> {
+        let mut x = to_matrix(tensor).map_err(explained)?;
+        input.keep_observed(&mut x).map_err(explained)?;
+        Ok(x)
+    };
     let columns = input.columns().to_vec();
     if let Some(path) = &args.sd {
         Numbers { columns: columns.clone(), x: to_matrix(&done.sd).map_err(explained)? }.write(Some(path))?;
     }
     let table = input.report();
-    let numbers = Numbers { columns, x };
-    let mut report = RowsReport::new(&table, &numbers.columns);
+    let numbers = Numbers { x: complete(&done.mean)?, columns: columns.clone() };
+    let mut report = RowsReport::new(&table, &columns);
     if args.out.json {
         report.x = Some(nested(numbers.x.view()));
         report.sd = Some(nested(to_matrix(&done.sd).map_err(explained)?.view()));
         report.effective_draws = Some(done.effective_draws.clone());
     }
-    let what = format!("completed table ({} filled in)", report::count(filled, "cell"));
-    Emit { what: &what, out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)
+    report.warning = few.as_ref().map(|few| few.warning(args.fitted));
+    let warning = report.warning.clone().map_or(String::new(), |warning| format!("\n{warning}\n"));
+    let (Some(m), Some(path)) = (args.imputations, &args.out.output) else {
+        let what = format!("completed table ({} filled in)", report::count(filled, "cell"));
+        Emit { what: &what, out: &args.out, skipped: &table.skipped_columns }.emit(&numbers, &report)?;
+        // on standard output the table alone
+        return if args.out.json || args.out.output.is_none() { Ok(()) } else { report::print(&(), false, |()| warning.clone()) };
+    };
+    let mut written = Vec::new();
+    for draw in 0..m {
+        let path = numbered(path, draw + 1);
+        Numbers { columns: columns.clone(), x: complete(&done.draws.get(draw as i64))? }.write(Some(&path))?;
+        written.push(path.display().to_string());
+    }
+    report.tables = Some(written.clone());
+    let last = written.last().cloned().unwrap_or_default();
+    let filled = report::count(filled, "cell");
+    report::print(&report, args.out.json, |_| {
+        format!(
+            "{} drawn from p(missing | observed), {filled} filled in each: {} … {last}\n{warning}",
+            report::count(m, "completed table"),
+            written[0]
+        )
+    })
+}
+
+/// Rows with missing cells of which few draws count.
+struct FewDraws {
+    rows: usize,
+    worst: (usize, f64),
+}
+
+impl FewDraws {
+    fn warning(&self, fitted: bool) -> String {
+        let remedy = if fitted { "more draws (-k)" } else { "--fitted, or more draws (-k)" };
+        format!(
+            "in {} with missing cells fewer than {FEW_DRAWS} draws count (row {}: {:.1}), and what was filled in there is not to be relied on: {remedy}",
+            report::count(self.rows, "row"),
+            self.worst.0,
+            self.worst.1
+        )
+    }
+}
+
+fn few_draws(effective: &[f64], observed: Option<&Array2<f64>>) -> Option<FewDraws> {
+    let observed = observed?;
+    let holes = |row: usize| observed.row(row).iter().any(|o| *o == 0.0);
+    let few: Vec<(usize, f64)> = effective.iter().copied().enumerate().filter(|(row, draws)| *draws < FEW_DRAWS && holes(*row)).collect();
+    let worst = few.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(FewDraws { rows: few.len(), worst })
+}
+
+/// `t.csv` → `t-1.csv`.
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
+    path.with_file_name(format!("{stem}-{number}{ending}"))
 }
 
 /// `lvm info`.
 pub(crate) fn info(args: &InfoArgs) -> Outcome {
-    let cpu = crate::args::DeviceArgs { device: Some(crate::args::DeviceChoice::Cpu) };
-    let neural = Neural::load(&args.model, &cpu)?;
-    let of_p = |name: &str| !name.starts_with("encoder") && !name.starts_with("posterior");
-    let numbers = |p: bool| neural.vae.parameters.trained().filter(|t| of_p(&t.name) == p).map(|t| t.value.numel()).sum();
+    let neural = Neural::load(&args.model, &NeuralArgs::on_cpu())?;
     let fit = neural.header.fit.as_ref();
     let report = VaeInfo {
         model: "vae",
@@ -240,10 +312,13 @@ pub(crate) fn info(args: &InfoArgs) -> Outcome {
         d: neural.vae.n_columns() as usize,
         columns: neural.columns(),
         latents: neural.vae.latents() as usize,
-        likelihood: report::vae::likelihood(&neural.vae.architecture.likelihood),
+        likelihood: neural.vae.architecture.likelihood.name(),
+        condition: neural.condition.0.clone(),
+        told: neural.condition.describe(),
+        written: settings::written_model(&neural.vae.architecture, &neural.condition.columns()),
         architecture: neural.vae.architecture.clone(),
-        n_parameters: numbers(true),
-        n_encoder_parameters: numbers(false),
+        n_parameters: neural.vae.n_model_parameters(),
+        n_encoder_parameters: neural.vae.n_encoder_parameters(),
         bits: if neural.vae.parameters.kind() == Kind::Double { 64 } else { 32 },
         scale: neural.scale(),
         seed: fit.map(|f| f.seed),

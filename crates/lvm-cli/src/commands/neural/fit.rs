@@ -1,14 +1,16 @@
 //! `lvm fit vae`.
 
-use super::settings::{Settings, print};
-use super::training::{Run, Split};
-use super::{located, standard};
+use super::condition::{Condition, Place, Told, split_kind};
+use super::settings::{Facts, Settings, print};
+use super::training::{Run, Split, header};
+use super::{located, open_told, standard};
 use crate::args::FitVaeArgs;
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::{output, report};
 use lvm_deep::Kind;
 use lvm_deep::vae::Vae;
+use std::path::Path;
 
 /// Fits a variational autoencoder.
 pub(crate) fn fit(args: &FitVaeArgs) -> Outcome {
@@ -17,20 +19,26 @@ pub(crate) fn fit(args: &FitVaeArgs) -> Outcome {
     if args.save.output.is_some() && args.save.output == args.training.checkpoint {
         return Err(Failure::usage("-o and --checkpoint name the same file; the model needs one of its own"));
     }
-    let input = Input::open(&args.data)?;
-    let settings = Settings::of(args, input.n_rows(), input.largest())?;
-    if args.print_config {
-        return report::print(&(), false, |()| print(&settings));
+    if args.print_config && args.data.data == Path::new("-") {
+        // without a table: what depends on it is as for a large one
+        return show(&Settings::of(args, Facts::default())?);
     }
+    let (input, condition) = open(args)?;
+    let facts = Facts { rows: Some(input.n_rows()), columns: Some(input.columns().len()), largest: Some(input.largest()) };
+    let settings = Settings::of(args, facts)?;
+    if args.print_config {
+        return show(&settings);
+    }
+    let told = condition.numbers(Place { input: &input, file: args.neural.condition_from.as_deref(), format: &args.data.format })?;
     let standardise = settings.model.standardise.unwrap_or(false);
-    let architecture = settings.architecture(input.columns().len());
+    let architecture = settings.architecture(input.columns().len(), condition.width());
     if standardise {
         standard::check(&architecture)?;
     }
     let device = located(settings.device()?)?;
     let kind = if settings.run.f64 { Kind::Double } else { Kind::Float };
     let (seed, held_out) = (settings.run.seed, settings.run.held_out);
-    let split = Split::new(&input, held_out, seed, kind, device, standardise)?;
+    let split = Split::new(&input, told.as_ref(), held_out, seed, kind, device, standardise)?;
     let training = settings.training;
     let state = Vae::new(architecture, &split.train, seed).and_then(|vae| training.init(vae, &split.train, seed));
     let state = state.map_err(|error| split.explain(&input, error))?;
@@ -38,7 +46,22 @@ pub(crate) fn fit(args: &FitVaeArgs) -> Outcome {
         // a value outside the support among the rows held out is found now, not after an epoch
         state.vae.check(&rows.rows).map_err(|error| split.explain_held_out(&input, error))?;
     }
-    let header = Run::header(&input, args.data.scale, held_out, standardise);
+    let mut header = header(&input, &args.data, told.as_ref(), held_out, standardise)?;
+    condition.note(&mut header);
     let checkpoint = args.training.checkpoint.clone();
     Run { input: &input, data: &args.data, split: &split, training, header, checkpoint, save: &args.save }.finish(state)
+}
+
+fn show(settings: &Settings) -> Outcome {
+    report::print(&(), false, |()| print(settings))
+}
+
+/// The table without the columns that the model is told, and what those are.
+fn open(args: &FitVaeArgs) -> Outcome<(Input, Condition)> {
+    let typed = Settings::condition(args)?;
+    let named = typed.iter().map(|typed| Told { column: split_kind(typed).0.to_owned(), levels: None }).collect();
+    let file = args.neural.condition_from.as_deref();
+    let input = open_told(&args.data, &Condition(named), file, Input::open)?;
+    let condition = Condition::of(&typed, Place { input: &input, file, format: &args.data.format })?;
+    Ok((input, condition))
 }

@@ -1,6 +1,8 @@
 //! Neural models: fitted by gradients, asked through bounds.
 
 mod apply;
+mod cluster;
+mod condition;
 mod evidence;
 mod fit;
 mod generate;
@@ -11,26 +13,30 @@ mod standard;
 mod training;
 
 pub(super) use apply::{impute, info, map, posterior, reconstruct};
-pub(crate) use evidence::log_evidence;
+pub(crate) use condition::Told;
 pub(super) use evidence::score;
+pub(crate) use evidence::{annealed_sandwich, compared, log_evidence};
 pub(super) use fit::fit;
+pub(crate) use generate::{NewRows, centres, drawn, reconstructed};
 pub(super) use generate::{interpolate, sample};
 pub(super) use ood::ood;
 pub(super) use resume::resume;
 
-use crate::args::{DataArgs, DeviceArgs, DeviceChoice};
+use crate::args::{DataArgs, FormatArgs, NeuralArgs};
 use crate::failure::{Failure, Outcome};
 use crate::hint;
 use crate::input::Input;
 use crate::stored::Family;
+use condition::{Condition, Place};
 use lvm_core::file::Header;
+use lvm_deep::architecture::PosteriorSpec;
 use lvm_deep::checkpoint;
 use lvm_deep::data::{Batch, Dataset};
 use lvm_deep::device::Device;
 use lvm_deep::tensor::to_matrix;
 use lvm_deep::vae::Vae;
 use ndarray::{Array2, Axis, concatenate};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Rows that are encoded at once.
 const ROWS: i64 = 1024;
@@ -43,12 +49,16 @@ pub(crate) struct Neural {
     pub(crate) path: String,
     pub(crate) vae: Vae,
     pub(crate) header: Header,
+    /// What it is told besides x.
+    condition: Condition,
+    /// Where that stands, if not in the table.
+    condition_from: Option<PathBuf>,
 }
 
 impl Neural {
     /// Reads a model onto a device.
-    pub(crate) fn load(path: &Path, device: &DeviceArgs) -> Outcome<Self> {
-        let device = resolve(device)?;
+    pub(crate) fn load(path: &Path, args: &NeuralArgs) -> Outcome<Self> {
+        let device = resolve(args)?;
         let saved = lvm_data::model::load_with(path, |bytes| checkpoint::decode(bytes, device)).map_err(hint::data)?;
         let shown = path.display().to_string();
         if saved.header.notes.contains_key(standard::NOTE) {
@@ -57,7 +67,14 @@ impl Neural {
                  hint: lvm resume {shown} DATA -o MODEL ends the training; --epochs of those already done writes the model as it stands"
             )));
         }
-        Ok(Neural { path: shown, vae: saved.vae, header: saved.header })
+        let condition = Condition::from_header(&saved.header)?;
+        let (told, needed) = (condition.width() as i64, saved.vae.architecture.condition);
+        if told != needed {
+            let message =
+                format!("{shown}: the model is told {needed} numbers a row besides x, but the file does not say which columns they are");
+            return Err(Failure::fault(message));
+        }
+        Ok(Neural { path: shown, vae: saved.vae, header: saved.header, condition, condition_from: args.condition_from.clone() })
     }
 
     /// Names of the columns.
@@ -80,42 +97,53 @@ impl Neural {
     }
 
     /// The same with a column of labels.
-    fn labelled(&self, args: &DataArgs, labels: Option<&str>) -> Outcome<Input> {
+    pub(crate) fn labelled(&self, args: &DataArgs, labels: Option<&str>) -> Outcome<Input> {
         let args = DataArgs { scale: args.scale.or(self.scale()), ..args.clone() };
-        Input::labelled(&args, &self.path, &self.columns(), labels)
+        open_told(&args, &self.condition, self.condition_from.as_deref(), |args| Input::labelled(args, &self.path, &self.columns(), labels))
     }
 
-    /// The rows on the model's device.
-    pub(crate) fn dataset(&self, input: &Input) -> Outcome<Dataset> {
+    /// The rows on the model's device, with what the model is told.
+    pub(crate) fn dataset(&self, input: &Input, format: &FormatArgs) -> Outcome<Dataset> {
         let parameters = &self.vae.parameters;
-        let data = Dataset::new(&input.rows(), parameters.kind(), parameters.device());
-        let data = data.map_err(|error| input.explain(Family::Vae, error))?;
-        self.vae.check(&data.rows).map_err(|error| input.explain(Family::Vae, error))?;
+        let explained = |error| input.explain(Family::Vae, error);
+        let mut data = Dataset::new(&input.rows(), parameters.kind(), parameters.device()).map_err(explained)?;
+        let from = Place { input, file: self.condition_from.as_deref(), format };
+        if let Some(condition) = self.condition.numbers(from)? {
+            data = data.with_condition(&condition).map_err(explained)?;
+        }
+        self.vae.check(&data.rows).map_err(explained)?;
         Ok(data)
+    }
+
+    /// Whether the latent is one of L values.
+    pub(crate) fn is_discrete(&self) -> bool {
+        self.vae.architecture.posterior == PosteriorSpec::Categorical
     }
 }
 
+/// A table without the columns that the model is told, which then are no columns to explain.
+fn open_told(args: &DataArgs, condition: &Condition, file: Option<&Path>, open: impl Fn(&DataArgs) -> Outcome<Input>) -> Outcome<Input> {
+    if condition.0.is_empty() && file.is_some() {
+        return Err(Failure::usage("--condition-from is for models that are told something (--condition); leave it out"));
+    }
+    if condition.0.is_empty() || file.is_some() || !args.columns.is_empty() {
+        return open(args);
+    }
+    let mut without = args.without.clone();
+    without.extend(condition.columns());
+    let mut input = open(&DataArgs { without, ..args.clone() })?;
+    input.used_for(&condition.columns(), "--condition");
+    Ok(input)
+}
+
 /// The device that was asked for.
-fn resolve(args: &DeviceArgs) -> Outcome<tch::Device> {
-    let device = match args.device {
-        None | Some(DeviceChoice::Auto) => Device::Auto,
-        Some(DeviceChoice::Cpu) => Device::Cpu,
-        Some(DeviceChoice::Cuda(index)) => Device::Cuda(index),
-    };
-    located(device)
+fn resolve(args: &NeuralArgs) -> Outcome<tch::Device> {
+    located(args.device.unwrap_or_default())
 }
 
 /// A device that is there.
 fn located(device: Device) -> Outcome<tch::Device> {
     device.resolve().map_err(|error| Failure::fault(format!("{error}\n  hint: lvm doctor tells what there is; --device cpu always works")))
-}
-
-/// The device in words.
-fn device_name(device: tch::Device) -> String {
-    match device {
-        tch::Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_owned(),
-    }
 }
 
 /// A function of rows (n, ·), of all rows by some at a time.

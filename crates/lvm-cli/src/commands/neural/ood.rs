@@ -1,8 +1,8 @@
 //! `lvm ood`: rows that are unlike those the model was trained on.
 
 use super::Neural;
-use super::evidence::{check, log_evidence};
-use crate::args::{DataArgs, Estimator, OodArgs};
+use super::evidence::{estimator, log_evidence};
+use crate::args::{DataArgs, OodArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output::{self, Numbers};
@@ -46,9 +46,13 @@ struct ScoreOf {
 /// Scores rows by their strangeness.
 pub(crate) fn ood(args: &OodArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
-    let estimator = args.estimate.estimator.unwrap_or(Estimator::Iwae);
-    check(&args.estimate, estimator)?;
-    let neural = Neural::load(&args.model, &args.estimate.device)?;
+    if args.estimate.neural.condition_from.is_some() {
+        return Err(Failure::usage(
+            "--condition-from is about one table, and there are two here: put the columns into DATA and the reference",
+        ));
+    }
+    let neural = Neural::load(&args.model, &args.estimate.neural)?;
+    let estimator = estimator(&neural, &args.estimate)?;
     let input = neural.labelled(&args.data, args.labels.as_deref())?;
     let strange = args.labels.as_ref().map(|name| labels(&input, name)).transpose()?;
     let usual = neural.input(&DataArgs {
@@ -58,15 +62,15 @@ pub(crate) fn ood(args: &OodArgs) -> Outcome {
         weights: None,
         ..args.data.clone()
     })?;
-    let of_data = log_evidence(&neural, &input, &args.estimate, estimator)?;
-    let of_usual = log_evidence(&neural, &usual, &args.estimate, estimator)?;
+    let of_data = log_evidence(&neural, &input, &args.data.format, &args.estimate, estimator)?;
+    let of_usual = log_evidence(&neural, &usual, &args.data.format, &args.estimate, estimator)?;
     let mut scores = vec![
         ("surprise", ood::surprise(&of_data.rows), ood::surprise(&of_usual.rows)),
         ("typicality", ood::typicality(&of_data.rows, &of_usual.rows), ood::typicality(&of_usual.rows, &of_usual.rows)),
     ];
     if args.regret_draws > 0 {
         let regret = |input: &Input| {
-            let data = neural.dataset(input)?;
+            let data = neural.dataset(input, &args.data.format)?;
             regret(&neural, &data, args).map_err(|error| input.explain(Family::Vae, error))
         };
         scores.push(("likelihood regret", regret(&input)?, regret(&usual)?));
@@ -105,8 +109,7 @@ pub(crate) fn ood(args: &OodArgs) -> Outcome {
 
 /// ELBO(q*) − ELBO(q) of every row, by draws or without where the latent is discrete.
 fn regret(neural: &Neural, data: &Dataset, args: &OodArgs) -> lvm_core::Result<Array1<f64>> {
-    let discrete = neural.vae.architecture.posterior == lvm_deep::architecture::PosteriorSpec::Categorical;
-    let expectation = if discrete { Expectation::Summation } else { Expectation::Draws(args.regret_draws as i64) };
+    let expectation = if neural.is_discrete() { Expectation::Summation } else { Expectation::Draws(args.regret_draws as i64) };
     let ascent = Ascent { gradient_tolerance: 1e-3, max_iterations: 50, ..Ascent::default() };
     ood::likelihood_regret(&neural.vae, &data.rows, expectation, &ascent, args.estimate.seed.unwrap_or(0))
 }

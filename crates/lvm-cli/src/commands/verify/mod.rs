@@ -8,6 +8,8 @@ mod finding;
 mod fit;
 mod linear_gaussian;
 mod mixture;
+#[cfg(feature = "deep")]
+mod neural;
 
 pub(crate) use finding::Finding;
 
@@ -117,17 +119,27 @@ pub(crate) struct VerifyReport {
     pub(crate) output: Option<String>,
 }
 
+/// Judges a neural model.
+#[cfg(feature = "deep")]
+pub(crate) use neural::run as run_neural;
+
 /// Judges a fit.
 pub(crate) fn run(args: &VerifyArgs) -> Outcome {
     output::check_page_target(args.html.as_deref())?;
     let stored = stored::load(&args.model)?;
     let input = Input::for_model(&args.data, &stored)?;
-    let report = judge(args, &stored, &input)?;
+    #[cfg(feature = "deep")]
+    stored.refuse(&[("--device", args.neural.device.is_some()), ("--condition-from", args.neural.condition_from.is_some())])?;
+    finish(args, &judge(args, &stored, &input)?)
+}
+
+/// Writes and prints the verdict; a failure of any check is one of the program's run.
+fn finish(args: &VerifyArgs, report: &VerifyReport) -> Outcome {
     if let Some(path) = &args.html {
-        let page = report::verdict::page(&report);
+        let page = report::verdict::page(report);
         lvm_data::output::replace(path, |out| out.write_all(page.as_bytes())).map_err(hint::data)?;
     }
-    report::print(&report, args.json, report::verdict::text)?;
+    report::print(report, args.json, report::verdict::text)?;
     let failed = report.checks.iter().filter(|c| c.verdict == Level::Fail).count();
     match failed {
         0 => Ok(()),
