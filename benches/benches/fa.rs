@@ -30,7 +30,7 @@ fn fits(criterion: &mut Criterion) {
         let size = format!("n{n}_d{d}_q{q}");
         group.bench_function(BenchmarkId::new("rows", &size), |b| b.iter(|| ml.fit(&x, 0).expect("fit")));
         group.bench_function(BenchmarkId::new("covariance", &size), |b| {
-            b.iter(|| ml.fit_covariance(covariance.view(), n as f64).expect("fit"));
+            b.iter(|| ml.fit_covariance(covariance.view(), n as f64, 0).expect("fit"));
         });
     }
     group.finish();

@@ -45,6 +45,9 @@ fn source(file: &Path, findings: &mut Vec<String>) -> Outcome {
         && file.starts_with("crates")
         && !file.starts_with("crates/lvm-testkit");
     let panics = [concat!(".unw", "rap()"), concat!(".exp", "ect(\""), concat!("pan", "ic!("), concat!("unreach", "able!(")];
+    let asserts = [concat!("ass", "ert!("), concat!("ass", "ert_eq!("), concat!("ass", "ert_ne!(")];
+    let always = |line: &str, at: usize| !line[..at].ends_with("debug_");
+    let asserted = |line: &str| asserts.iter().any(|name| line.match_indices(*name).any(|(at, _)| always(line, at)));
     // lines left in which a comment on an invariant still speaks for the code under it
     let mut excused = 0;
     for (number, line) in text.lines().enumerate() {
@@ -60,7 +63,7 @@ fn source(file: &Path, findings: &mut Vec<String>) -> Outcome {
         } else if code {
             excused -= i32::from(excused > 0);
         }
-        if library && code && excused == 0 && panics.iter().any(|p| line.contains(p)) {
+        if library && code && excused == 0 && (panics.iter().any(|p| line.contains(p)) || asserted(line)) {
             findings.push(format!("{}:{}: can panic; return an error or add `// invariant:`", file.display(), number + 1));
         }
     }

@@ -55,10 +55,12 @@ impl Bar {
                 0 | 1 => String::new(),
                 restarts => format!("start {} of {restarts}, ", progress.restart + 1),
             };
-            bar.set_message(format!(
-                "{restart}iteration {} of at most {}, {:.6} nats per row",
-                progress.iteration, progress.max_iterations, progress.objective
-            ));
+            bar.set_message(match progress.iteration {
+                0 => format!("{restart}reading"),
+                iteration => {
+                    format!("{restart}iteration {iteration} of at most {}, {:.6} nats per row", progress.max_iterations, progress.objective)
+                }
+            });
         }
         ControlFlow::Continue(())
     }

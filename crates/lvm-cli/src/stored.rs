@@ -256,9 +256,9 @@ impl Stored {
         self.model.family()
     }
 
-    /// The mixture with the record of its fit, if the file has one: what EM needs to go on as if it had not stopped.
-    pub(crate) fn fitted(&self, mixture: GaussianMixture) -> Option<Fitted<GaussianMixture>> {
-        self.header.fit.clone().map(|record| record.fitted(mixture))
+    /// The model with the record of its fit, if the file has one: what a fit needs to go on as if it had not stopped.
+    pub(crate) fn fitted<M>(&self, model: M) -> Option<Fitted<M>> {
+        self.header.fit.clone().map(|record| record.fitted(model))
     }
 
     /// D.

@@ -111,6 +111,19 @@ where
 ///
 /// # Errors
 /// If `k` is 0, and as [`elbo`].
+///
+/// ```
+/// use lvm_core::{bound::{elbo, iwae}, linear_gaussian::LinearGaussian, model::{Evidence, Infer}};
+/// use ndarray::array;
+/// let model = LinearGaussian::new(array![0.0], array![[1.0]], array![1.0])?;
+/// let other = LinearGaussian::new(array![1.0], array![[0.5]], array![2.0])?;
+/// let x = array![[1.0], [-0.5]];
+/// let q = other.infer(&x)?;
+/// let (one, many) = (elbo(&model, &q, &x, 400, 7)?, iwae(&model, &q, &x, 20, 400, 7)?);
+/// assert!(one.total.mean < many.total.mean);
+/// assert!(many.total.mean < model.log_evidence(&x)?.sum() + 6.0 * many.total.std_err);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 pub fn iwae<M, Q>(model: &M, q: &Q, x: &dyn RowSource, k: usize, draws: usize, seed: u64) -> Result<Bound>
 where
     M: LatentModel,

@@ -144,6 +144,8 @@ pub enum ErrorKind {
     },
     /// A row source could not deliver its rows.
     Source(Box<dyn std::error::Error + Send + Sync>),
+    /// The progress callback asked to stop before there was anything to keep.
+    Cancelled,
     /// The bytes of a model file are not a model.
     ModelFile {
         /// What is wrong.
@@ -155,6 +157,11 @@ impl Error {
     /// Which error this is.
     pub fn kind(&self) -> &ErrorKind {
         &self.0
+    }
+
+    /// Whether this is [`ErrorKind::Cancelled`]: nothing went wrong, somebody wished to stop.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Cancelled)
     }
 
     /// An [`ErrorKind::Config`].
@@ -265,6 +272,7 @@ impl fmt::Display for Error {
                 "none of {draws} draws had a usable log density; the last: {why}. Start nearer to where the density is finite, or with smaller scales"
             ),
             ErrorKind::Source(e) => write!(f, "reading rows: {e}"),
+            ErrorKind::Cancelled => write!(f, "cancelled by the progress callback before there was anything to keep"),
             ErrorKind::ModelFile { message } => write!(f, "not a usable model file: {message}"),
         }
     }

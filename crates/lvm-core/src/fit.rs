@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::ControlFlow;
 
+mod passes;
+mod repair;
+mod restarts;
+mod resumed;
+
+pub use passes::Passes;
+pub use repair::{Repair, RepairKind};
+pub use restarts::best_of;
+pub(crate) use resumed::Resumed;
+
 /// An iterative algorithm, seen by [`run`].
 pub trait Algorithm<D: ?Sized> {
     /// Everything that changes between iterations.
@@ -20,6 +30,20 @@ pub trait Algorithm<D: ?Sized> {
     /// # Errors
     /// If the configuration or the data is unusable.
     fn init(&self, data: &D, seed: u64) -> Result<Self::State>;
+
+    /// As [`init`](Self::init), for an algorithm whose start takes several passes over the data and can be given up between them.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init), and what [`Passes::done`] returns.
+    fn init_watched(&self, data: &D, seed: u64, _passes: &mut Passes<'_>) -> Result<Self::State> {
+        self.init(data, seed)
+    }
+
+    /// The objective at which the fit stood that this one goes on from: the first iteration is judged by its change from there. None
+    /// for a fit from a start of its own, whose first iteration has nothing to be compared with.
+    fn resumed_at(&self) -> Option<f64> {
+        None
+    }
 
     /// One iteration.
     ///
@@ -80,72 +104,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// An intervention without which there would be no usable answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Repair {
-    /// Iteration, from 1; 0 before the first, as in the fit that this one goes on from.
-    pub iteration: usize,
-    /// What was done.
-    #[serde(flatten)]
-    pub kind: RepairKind,
-}
-
-/// What was repaired.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "repair", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RepairKind {
-    /// Eigenvalues of a component's covariance below the floor were raised to it.
-    CovarianceFloored {
-        /// Component, from 0.
-        component: usize,
-        /// The floor, in squared units of the data.
-        floor: f64,
-    },
-    /// A component that had lost its rows was put back at a row the mixture explains badly.
-    ComponentReseeded {
-        /// Component, from 0.
-        component: usize,
-        /// The row, from 0.
-        row: usize,
-    },
-    /// Heywood case: the likelihood rises as a uniqueness goes to zero; it was held at the floor.
-    Heywood {
-        /// Variable, from 0.
-        variable: usize,
-        /// The floor, as a share of the variable's variance.
-        floor: f64,
-    },
-    /// The noise variance was zero to rounding and was raised to the floor.
-    NoiseFloored {
-        /// The floor, in squared units of the data.
-        floor: f64,
-    },
-}
-
-impl fmt::Display for Repair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let when = match self.iteration {
-            0 => "before".to_owned(),
-            iteration => format!("iteration {iteration}"),
-        };
-        match &self.kind {
-            RepairKind::CovarianceFloored { component, floor } => {
-                write!(f, "{when}: covariance of component {component} raised to the floor {floor:.3e}")
-            }
-            RepairKind::ComponentReseeded { component, row } => {
-                write!(f, "{when}: component {component} had lost its rows and was put back at row {row}")
-            }
-            RepairKind::Heywood { variable, floor } => write!(
-                f,
-                "improper solution (Heywood case): the uniqueness of variable {variable} goes to zero and was held at {floor:.3e} of its variance"
-            ),
-            RepairKind::NoiseFloored { floor } => write!(f, "noise variance zero to rounding, raised to {floor:.3e}"),
-        }
-    }
-}
-
-/// What the progress callback is told.
+/// What the progress callback is told, after every iteration and after every pass over the rows that is none: those in which a start is
+/// found and those of a closed form. What is told of these has an `objective` of NaN and an `iteration` of 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// Restart, from 0.
@@ -156,11 +116,12 @@ pub struct Progress {
     pub iteration: usize,
     /// Iterations at most.
     pub max_iterations: usize,
-    /// The objective after this iteration.
+    /// The objective after this iteration; NaN before the first.
     pub objective: f64,
 }
 
-/// Called after every iteration; `ControlFlow::Break(())` cancels the fit and keeps what was reached.
+/// Called with [`Progress`]; `ControlFlow::Break(())` cancels the fit and keeps what was reached. Before there is anything to keep (in
+/// the start of the first run, in a closed form) the fit ends with [`ErrorKind::Cancelled`].
 pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
 /// A watch that never stops.
@@ -169,6 +130,14 @@ pub fn unwatched(_: &Progress) -> ControlFlow<()> {
 }
 
 /// A fitted model with the record of how it came about.
+///
+/// ```
+/// use lvm_core::fit::{Fitted, Status};
+/// let fitted = Fitted { model: 3.0, status: Status::Converged, trace: vec![-2.0, -1.5], repairs: vec![], restarts: vec![-1.5], seed: 0 };
+/// assert_eq!((fitted.iterations(), fitted.objective()), (2, -1.5));
+/// assert_eq!(fitted.map(|mean| vec![mean]).model, [3.0]);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fitted<M> {
     /// The parameters; their objective is the last entry of `trace`.
@@ -201,6 +170,11 @@ impl<M> Fitted<M> {
         self.repairs.iter().any(|r| matches!(r.kind, RepairKind::CovarianceFloored { .. }))
     }
 
+    /// The fit itself, unless it was cancelled: for uses in which half a fit is none, such as a fold of a cross-validation.
+    pub(crate) fn uncancelled(self) -> Result<Self> {
+        if self.status == Status::Cancelled { Err(ErrorKind::Cancelled.into()) } else { Ok(self) }
+    }
+
     /// The same record around another value.
     pub fn map<T>(self, f: impl FnOnce(M) -> T) -> Fitted<T> {
         Fitted {
@@ -218,6 +192,30 @@ impl<M> Fitted<M> {
 ///
 /// # Errors
 /// Whatever [`Algorithm::init`] and [`Algorithm::step`] return, and [`ErrorKind::Objective`] if the objective is not finite.
+///
+/// ```
+/// use lvm_core::Result;
+/// use lvm_core::fit::{Algorithm, Status, Step, Stopping, run, unwatched};
+/// /// √data by Newton's method, which maximises −(θ² − data)².
+/// struct Root;
+/// impl Algorithm<f64> for Root {
+///     type State = f64;
+///     type Output = f64;
+///     fn init(&self, data: &f64, _seed: u64) -> Result<f64> {
+///         Ok(*data)
+///     }
+///     fn step(&self, theta: &mut f64, data: &f64) -> Result<Step> {
+///         *theta = 0.5 * (*theta + data / *theta);
+///         Ok(Step { objective: -(*theta * *theta - data).powi(2), ..Step::default() })
+///     }
+///     fn finish(&self, theta: f64) -> Result<f64> {
+///         Ok(theta)
+///     }
+/// }
+/// let fitted = run(&Root, &2.0, Stopping { max_iterations: 50, tolerance: 1e-12 }, 0, &mut unwatched)?;
+/// assert!(fitted.status == Status::Converged && (fitted.model - 2.0_f64.sqrt()).abs() < 1e-12);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 pub fn run<D: ?Sized, A: Algorithm<D>>(
     algorithm: &A,
     data: &D,
@@ -240,7 +238,8 @@ pub fn run_restart<D: ?Sized, A: Algorithm<D>>(
     restart: (usize, usize),
     watch: Watch<'_>,
 ) -> Result<Fitted<A::Output>> {
-    let mut state = algorithm.init(data, seed)?;
+    let mut state = algorithm.init_watched(data, seed, &mut Passes::new(&mut *watch, restart, stopping.max_iterations))?;
+    let mut before = algorithm.resumed_at();
     let mut trace = Vec::new();
     let mut repairs = Vec::new();
     let mut status = Status::MaxIterations;
@@ -251,7 +250,7 @@ pub fn run_restart<D: ?Sized, A: Algorithm<D>>(
         }
         let repaired = !step.repairs.is_empty();
         repairs.extend(step.repairs.into_iter().map(|kind| Repair { iteration, kind }));
-        let change = trace.last().map_or(f64::INFINITY, |last: &f64| (step.objective - last).abs());
+        let change = before.replace(step.objective).map_or(f64::INFINITY, |last| (step.objective - last).abs());
         trace.push(step.objective);
         let converged = step.converged || (change < stopping.tolerance && !repaired);
         let progress = Progress {
@@ -270,50 +269,4 @@ pub fn run_restart<D: ?Sized, A: Algorithm<D>>(
     }
     let restarts = vec![trace.last().copied().unwrap_or(f64::NAN)];
     Ok(Fitted { model: algorithm.finish(state)?, status, trace, repairs, restarts, seed })
-}
-
-/// Bounded likelihood first, then the objective.
-fn rank<M>(fitted: &Fitted<M>) -> (bool, f64) {
-    (!fitted.is_floored(), fitted.objective())
-}
-
-/// Runs `fit(restart, watch)` `restarts` times and keeps the one with the largest final objective. A restart that was cancelled is
-/// the last one; one that failed is left out unless all did. A fit that had to floor a covariance loses against one that had not,
-/// whatever their objectives: its likelihood is as large as the floor is low and says nothing about the data.
-///
-/// # Errors
-/// The first error, if every restart failed; [`ErrorKind::Config`] if `restarts` is 0.
-pub fn best_of<M>(restarts: usize, mut fit: impl FnMut(usize) -> Result<Fitted<M>>) -> Result<Fitted<M>> {
-    if restarts == 0 {
-        return Err(crate::Error::config("restarts", "0 asked for, at least 1 is needed"));
-    }
-    let mut best: Option<Fitted<M>> = None;
-    let mut first_error = None;
-    let mut objectives = Vec::with_capacity(restarts);
-    for restart in 0..restarts {
-        match fit(restart) {
-            Ok(fitted) => {
-                objectives.push(fitted.objective());
-                let cancelled = fitted.status == Status::Cancelled;
-                if best.as_ref().is_none_or(|b| rank(&fitted) > rank(b)) {
-                    best = Some(fitted);
-                }
-                if cancelled {
-                    break;
-                }
-            }
-            Err(error) => {
-                objectives.push(f64::NAN);
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    match (best, first_error) {
-        (Some(mut best), _) => {
-            best.restarts = objectives;
-            Ok(best)
-        }
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(crate::Error::config("restarts", "no restart was run")),
-    }
 }

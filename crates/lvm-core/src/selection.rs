@@ -50,7 +50,10 @@ impl Candidate {
                 Ok(())
             }
             Err(error) => {
-                self.error.get_or_insert_with(|| format!("without one of the folds: {error}"));
+                self.error.get_or_insert_with(|| match error.is_cancelled() {
+                    true => "cancelled before all folds were done".to_owned(),
+                    false => format!("without one of the folds: {error}"),
+                });
                 Err(error)
             }
         }

@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let em = GmmEm { components, stopping: Stopping { max_iterations, tolerance: 0.0 }, ..GmmEm::default() };
     let mut last = start;
     let fitted = em.fit_watched(&source, 0, &mut |progress| {
-        println!("start {}, iteration {}: {:.2?}", progress.restart, progress.iteration, last.elapsed());
+        match progress.iteration {
+            0 => println!("start {}, a pass: {:.2?}", progress.restart, last.elapsed()),
+            iteration => println!("start {}, iteration {iteration}: {:.2?}", progress.restart, last.elapsed()),
+        }
         last = Instant::now();
         ControlFlow::Continue(())
     })?;

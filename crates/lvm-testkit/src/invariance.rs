@@ -2,7 +2,7 @@
 
 use crate::{Verdict, broken, compare, raised};
 use lvm_core::Result;
-use lvm_core::rows::{RowSource, Rows};
+use lvm_core::rows::{Element, RowSource, Rows};
 use ndarray::{Array1, Array2, Axis};
 
 /// A fit reduced to the numbers it ends with (parameters in a fixed order, then the objective).
@@ -54,14 +54,14 @@ pub fn f32_is_f64(fit: Numbers<'_>, x: &Array2<f64>, relative: f64) -> Verdict {
 ///
 /// # Errors
 /// The first number that differs by more than `relative`: the sums are the same, in another order.
-pub fn weights_are_repetition(fit: Numbers<'_>, x: &Array2<f64>, relative: f64) -> Verdict {
+pub fn weights_are_repetition<E: Element + From<f32>>(fit: Numbers<'_>, x: &Array2<E>, relative: f64) -> Verdict {
     const LAW: &str = "weights are repetition";
     let weights = Array1::from_shape_fn(x.nrows(), |n| [3.0, 1.0, 0.0, 2.0][n % 4]);
     let repeated: Vec<usize> = (0..x.nrows()).flat_map(|n| std::iter::repeat_n(n, weights[n] as usize)).collect();
     let mut holed = x.clone();
     for (n, mut row) in holed.rows_mut().into_iter().enumerate() {
         if weights[n] == 0.0 {
-            row.fill(f64::NAN);
+            row.fill(E::from(f32::NAN));
         }
     }
     let weighted = Rows::new(&holed).weighted(weights.view()).map_err(raised(LAW))?;
@@ -73,12 +73,12 @@ pub fn weights_are_repetition(fit: Numbers<'_>, x: &Array2<f64>, relative: f64) 
 ///
 /// # Errors
 /// The first number that differs.
-pub fn layout_does_not_matter(fit: Numbers<'_>, x: &Array2<f64>) -> Verdict {
+pub fn layout_does_not_matter<E: Element + From<f32>>(fit: Numbers<'_>, x: &Array2<E>) -> Verdict {
     const LAW: &str = "memory layout does not matter";
     let expected = fit(x).map_err(raised(LAW))?;
     let columns = x.t().as_standard_layout().into_owned();
     bitwise(LAW, "column-major table", &fit(&columns.t()).map_err(raised(LAW))?, &expected)?;
-    let mut wide = Array2::from_elem((x.nrows(), 2 * x.ncols()), f64::NAN);
+    let mut wide = Array2::from_elem((x.nrows(), 2 * x.ncols()), E::from(f32::NAN));
     wide.axis_chunks_iter_mut(Axis(1), 2).zip(x.columns()).for_each(|(mut pair, column)| pair.column_mut(0).assign(&column));
     let every_other = wide.slice_axis(Axis(1), ndarray::Slice::new(0, None, 2));
     bitwise(LAW, "every other column of a wider table", &fit(&every_other).map_err(raised(LAW))?, &expected)

@@ -140,7 +140,7 @@ pub trait Subject: Sync {
     /// # Errors
     /// Whatever the library says.
     fn fit_factors_to_covariance(&self, algorithm: &FaMl, covariance: ArrayView2<'_, f64>, n: f64) -> Result<Fitted<FactorAnalysis>> {
-        algorithm.fit_covariance(covariance, n)
+        algorithm.fit_covariance(covariance, n, 0)
     }
 
     /// ψ_j / Var x_j.

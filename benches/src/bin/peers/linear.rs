@@ -49,7 +49,9 @@ impl Case {
             Kind::Fa => {
                 let mut course = Vec::new();
                 FaMl { factors: self.components, restarts: 1, ..Default::default() }.fit_watched(x, 0, &mut |progress| {
-                    course.push((begin.elapsed().as_secs_f64(), progress.objective));
+                    if progress.iteration > 0 {
+                        course.push((begin.elapsed().as_secs_f64(), progress.objective));
+                    }
                     ControlFlow::Continue(())
                 })?;
                 Ok(course)

@@ -3,7 +3,7 @@
 use super::{Peer, Result, Settings, cpu_seconds, median};
 use lvm_bench::data::{Layout, start, table};
 use lvm_bench::npy;
-use lvm_core::fit::Stopping;
+use lvm_core::fit::{Progress, Stopping};
 use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture, GmmEm, Start};
 use lvm_core::linalg;
 use ndarray::Array2;
@@ -80,8 +80,11 @@ fn ours(x: &Array2<f64>, start: &GaussianMixture, iterations: usize) -> Result<T
         ..Default::default()
     };
     let mut times = Vec::new();
-    let mut watch = |_: &_| {
-        times.push((Instant::now(), cpu_seconds()));
+    let mut watch = |progress: &Progress| {
+        // not of the passes before the first
+        if progress.iteration > 0 {
+            times.push((Instant::now(), cpu_seconds()));
+        }
         ControlFlow::Continue(())
     };
     let fitted = em.fit_watched(x, 0, &mut watch)?;

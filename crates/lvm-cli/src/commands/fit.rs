@@ -117,7 +117,10 @@ fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
     let bar = Bar::new("fitting");
     let fitted = match em {
         Some(em) => em.fit_watched(&input.rows(), args.run.seed, &mut |p| bar.watch(p)),
-        None => PpcaMl { components: args.components, solver: solver(args.method) }.fit(&input.rows(), args.run.seed),
+        None => {
+            let ml = PpcaMl { components: args.components, solver: solver(args.method) };
+            ml.fit_watched(&input.rows(), args.run.seed, &mut |p| bar.watch(p))
+        }
     };
     drop(bar);
     finish(&input, fitted.map_err(|e| input.explain(Family::Ppca, e))?.map(Model::Ppca), &args.save)
@@ -177,10 +180,11 @@ fn ppca_em(args: &FitPpcaArgs) -> Outcome<PpcaEm> {
     em.stopping = stopping(&args.run.stopping, em.stopping);
     em.restarts = args.run.restarts.unwrap_or(em.restarts);
     if let Some(path) = &args.init {
-        match stored::load(path)?.model {
-            Model::Ppca(model) => em.start = ppca::Start::Parameters(model),
-            other => return Err(stored::wrong_family(path, &other, "probabilistic PCA")),
-        }
+        let stored = stored::load(path)?;
+        em.start = match &stored.model {
+            Model::Ppca(model) => stored.fitted(model.clone()).map_or_else(|| ppca::Start::Parameters(model.clone()), ppca::Start::Resume),
+            other => return Err(stored::wrong_family(path, other, "probabilistic PCA")),
+        };
         if args.run.restarts.is_some_and(|r| r > 1) {
             return Err(Failure::usage(FIXED_START));
         }
@@ -194,17 +198,21 @@ fn fit_fa(args: &FitFaArgs) -> Outcome {
     ml.factors = args.factors;
     ml.rotation = rotation(args.rotation);
     if let Some(path) = &args.init {
-        match stored::load(path)?.model {
-            Model::Fa(model) => ml.start = fa::Start::Parameters(model),
-            other => return Err(stored::wrong_family(path, &other, "factor analysis")),
-        }
+        let stored = stored::load(path)?;
+        ml.start = match &stored.model {
+            Model::Fa(model) => stored.fitted(model.clone()).map_or_else(|| fa::Start::Parameters(model.clone()), fa::Start::Resume),
+            other => return Err(stored::wrong_family(path, other, "factor analysis")),
+        };
         if args.factor.run.restarts.is_some_and(|r| r > 1) {
             return Err(Failure::usage(FIXED_START));
         }
     }
     if let Some(n) = args.covariance_of {
         let (input, matrix) = Input::covariance(&args.data.data, &args.data.format, n as f64)?;
-        let fitted = ml.fit_covariance(matrix.view(), n as f64).map_err(|e| input.explain(Family::Fa, e))?;
+        let bar = Bar::new("fitting");
+        let fitted = ml.fit_covariance_watched(matrix.view(), n as f64, args.factor.run.seed, &mut |p| bar.watch(p));
+        drop(bar);
+        let fitted = fitted.map_err(|e| input.explain(Family::Fa, e))?;
         return finish(&input, fitted.map(Model::Fa), &args.save);
     }
     let input = Input::open(&args.data)?;

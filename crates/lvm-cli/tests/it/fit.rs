@@ -96,6 +96,42 @@ fn a_warm_start_goes_on_where_the_file_left_off() {
 }
 
 #[test]
+fn every_family_goes_on_bit_for_bit_from_its_model_file() {
+    let folder = iris();
+    let holes = folder.path("iris.csv");
+    let text = std::fs::read_to_string(holes).unwrap();
+    let holed: Vec<String> = text
+        .lines()
+        .enumerate()
+        .map(|(n, line)| if n > 0 && n % 5 == 0 { format!(",{}", line.split_once(',').unwrap().1) } else { line.into() })
+        .collect();
+    let folder = folder.with("holes.csv", holed.join("\n") + "\n");
+    for line in [
+        "gmm iris.csv -k 2 --restarts 1",
+        "gmm holes.csv -k 2 --restarts 1 --missing",
+        "ppca iris.csv -q 2 --method em",
+        "ppca iris.csv -q 2 --method px-em",
+        "ppca holes.csv -q 2 --missing",
+        "fa iris.csv -q 1 --method em --restarts 1 --tol 1e-7",
+        "fa iris.csv -q 1 --method ecme --restarts 1 --tol 1e-8",
+        "fa iris.csv -q 1 --method squarem --restarts 1 --tol 1e-8",
+        "fa iris.csv -q 1 --restarts 1",
+        "fa holes.csv -q 1 --missing --restarts 1 --tol 1e-8",
+    ] {
+        // to the end that the fit itself sees: an interrupted one must see the same
+        let whole = folder.json(&format!("fit {line} --max-iter 3000"));
+        let trace = list(&whole["trace"]);
+        assert!(trace.len() > 2, "{line}: {} iterations", trace.len());
+        for cut in [1, trace.len() / 2, trace.len() - 1] {
+            folder.fine(&format!("fit {line} --max-iter {cut} -o part.lvm"));
+            let rest = folder.json(&format!("fit {line} --init part.lvm --max-iter 3000"));
+            assert_eq!(list(&rest["trace"])[..], trace[cut..], "{line}, interrupted after {cut} of {}", trace.len());
+            assert_eq!((&rest["parameters"], &rest["status"]), (&whole["parameters"], &whole["status"]), "{line}, after {cut}");
+        }
+    }
+}
+
+#[test]
 fn a_warm_start_takes_size_shape_and_columns_from_its_model() {
     let folder = iris();
     for (name, line) in

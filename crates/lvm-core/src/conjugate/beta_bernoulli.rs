@@ -3,6 +3,14 @@ use crate::error::{Error, Result};
 use crate::special::lbeta;
 
 /// A success probability: θ ~ Beta(a, b), x_n ~ Bernoulli(θ).   PRML 2.17
+///
+/// ```
+/// use lvm_core::{conjugate::BetaBernoulli, dist::Beta};
+/// // a uniform belief, then three successes in four trials: (1 + 3) / (2 + 4)
+/// let belief = BetaBernoulli { probability: Beta::new(1.0, 1.0)? }.posterior(3, 4)?;
+/// assert!((belief.predictive() - 2.0 / 3.0).abs() < 1e-15);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BetaBernoulli {
     /// The belief about θ.

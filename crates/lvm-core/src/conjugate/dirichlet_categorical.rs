@@ -5,6 +5,15 @@ use crate::special::lgamma_delta;
 use ndarray::ArrayView1;
 
 /// Category probabilities: π ~ Dirichlet(α), x_n ~ Categorical(π).   PRML 2.41
+///
+/// ```
+/// use lvm_core::{conjugate::DirichletCategorical, dist::Dirichlet};
+/// use ndarray::array;
+/// let belief = DirichletCategorical { probabilities: Dirichlet::new(array![1.0, 1.0, 1.0].view())? };
+/// let belief = belief.posterior(array![4.0, 0.0, 1.0].view())?;
+/// assert!((belief.predictive()?.log_prob(0) - (5.0_f64 / 8.0).ln()).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirichletCategorical {
     /// The belief about π.

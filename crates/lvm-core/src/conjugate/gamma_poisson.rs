@@ -5,6 +5,15 @@ use crate::special::{lgamma, lgamma_delta, stirling_error};
 use ndarray::ArrayView1;
 
 /// A Poisson rate: λ ~ Gamma(a, rate b), x_n ~ Poisson(λ).
+///
+/// ```
+/// use lvm_core::{conjugate::GammaPoisson, dist::{Gamma, Univariate}};
+/// use ndarray::array;
+/// let belief = GammaPoisson { rate: Gamma::new(2.0, 1.0)? }.posterior(array![3.0, 4.0].view())?;
+/// // (2 + 7) / (1 + 2)
+/// assert!((belief.rate.mean() - 3.0).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GammaPoisson {
     /// The belief about λ.

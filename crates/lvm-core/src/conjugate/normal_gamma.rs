@@ -6,6 +6,15 @@ use crate::special::{HALF_LOG_2PI, lgamma_delta};
 use ndarray::ArrayView1;
 
 /// Mean and precision of a normal: μ | τ ~ N(m, 1/(λτ)), τ ~ Gamma(a, rate b), x_n ~ N(μ, 1/τ).   PRML 2.154
+///
+/// ```
+/// use lvm_core::{conjugate::NormalGamma, dist::Gamma};
+/// use ndarray::array;
+/// let belief = NormalGamma::new(0.0, 1.0, Gamma::new(2.0, 2.0)?)?.posterior(array![2.0, 4.0].view())?;
+/// // (1 · 0 + 2 · 3) / (1 + 2)
+/// assert!((belief.mean() - 2.0).abs() < 1e-14 && belief.lambda() == 3.0);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalGamma {
     mean: f64,
@@ -14,6 +23,15 @@ pub struct NormalGamma {
 }
 
 /// q(μ) q(τ), the factorised approximation of a normal-gamma posterior, with its evidence lower bound.   PRML 10.1.3
+///
+/// ```
+/// use lvm_core::{conjugate::NormalGamma, dist::Gamma};
+/// use ndarray::array;
+/// let (prior, x) = (NormalGamma::new(0.0, 1.0, Gamma::new(2.0, 2.0)?)?, array![2.0, 4.0]);
+/// let q = prior.mean_field_optimum(x.view())?;
+/// assert!((q.elbo + q.kl - prior.log_evidence(x.view())?).abs() < 1e-12 && q.kl > 0.0);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalGammaMeanField {
     /// q(μ).

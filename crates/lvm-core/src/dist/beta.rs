@@ -4,6 +4,12 @@ use crate::special::{betainc, deviance, digamma, lbeta, lgamma_bregman_rest, log
 use rand::Rng;
 
 /// Beta(a, b): p(x) = xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b), 0 ≤ x ≤ 1.
+///
+/// ```
+/// use lvm_core::dist::{Beta, Univariate};
+/// assert!((Beta::new(2.0, 3.0)?.mean() - 0.4).abs() < 1e-15);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Beta {
     a: f64,

@@ -4,6 +4,13 @@ use crate::special::{lbeta, log_beta_kernel, log_sigmoid, sigmoid};
 use rand::Rng;
 
 /// Binomial by its logit η: p(k) = C(n, k) σ(η)ᵏ (1 − σ(η))ⁿ⁻ᵏ, k = 0 … n.
+///
+/// ```
+/// use lvm_core::dist::{BinomialLogit, Univariate};
+/// // two tosses of a fair coin: one head in half of the cases
+/// assert!((BinomialLogit::new(2, 0.0)?.log_prob(1.0) - 0.5_f64.ln()).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BinomialLogit {
     trials: u64,

@@ -4,6 +4,13 @@ use ndarray::{Array1, ArrayView1};
 use rand::Rng;
 
 /// Categorical on 0 … K − 1: p(k) = π_k.
+///
+/// ```
+/// use lvm_core::dist::Categorical;
+/// let p = Categorical::new(ndarray::array![0.2, 0.8].view())?;
+/// assert!(p.mode() == 1 && (p.log_prob(0) - 0.2_f64.ln()).abs() < 1e-15);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Categorical {
     log_probabilities: Array1<f64>,

@@ -4,6 +4,12 @@ use rand::Rng;
 use std::f64::consts::PI;
 
 /// Cauchy: p(x) = 1 / (πσ (1 + z²)), z = (x − μ)/σ.
+///
+/// ```
+/// use lvm_core::dist::{Cauchy, Univariate};
+/// assert!((Cauchy::new(0.0, 1.0)?.log_prob(0.0) + std::f64::consts::PI.ln()).abs() < 1e-15);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cauchy {
     loc: f64,

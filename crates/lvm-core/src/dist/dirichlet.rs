@@ -6,6 +6,13 @@ use rand::Rng;
 use std::f64::consts::PI;
 
 /// Dirichlet(α): p(x) = Γ(Σα) / Π Γ(α_k) · Π x_k^{α_k − 1} on the simplex Σ x_k = 1.
+///
+/// ```
+/// use lvm_core::dist::Dirichlet;
+/// let p = Dirichlet::new(ndarray::array![1.0, 1.0, 2.0].view())?;
+/// assert_eq!(p.mean(), ndarray::array![0.25, 0.25, 0.5]);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dirichlet {
     alpha: Array1<f64>,

@@ -4,6 +4,13 @@ use crate::special::{deviance, digamma, gammainc_lower, lgamma, lgamma_bregman_r
 use rand::Rng;
 
 /// Gamma(a, b) with shape a and rate b: p(x) = bᵃ xᵃ⁻¹ e^{−bx} / Γ(a), x > 0.
+///
+/// ```
+/// use lvm_core::dist::{Gamma, Univariate};
+/// let p = Gamma::new(3.0, 2.0)?;
+/// assert_eq!((p.mean(), p.variance()), (1.5, 0.75));
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gamma {
     shape: f64,

@@ -6,6 +6,12 @@ use rand::Rng;
 use std::f64::consts::{FRAC_2_PI, LN_2, PI};
 
 /// Half-normal, |y| for y ~ N(0, σ²): p(x) = 2 exp(−x²/(2σ²)) / (σ √(2π)), x ≥ 0.
+///
+/// ```
+/// use lvm_core::dist::{HalfNormal, Univariate};
+/// assert!((HalfNormal::new(1.0)?.mean() - (2.0 / std::f64::consts::PI).sqrt()).abs() < 1e-15);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HalfNormal {
     scale: f64,
@@ -59,6 +65,12 @@ impl Univariate for HalfNormal {
 }
 
 /// Half-Cauchy, |y| for y ~ Cauchy(0, σ): p(x) = 2 / (πσ (1 + x²/σ²)), x ≥ 0.
+///
+/// ```
+/// use lvm_core::dist::{HalfCauchy, Univariate};
+/// assert!((HalfCauchy::new(1.0)?.log_prob(0.0) - (2.0 / std::f64::consts::PI).ln()).abs() < 1e-15);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HalfCauchy {
     scale: f64,

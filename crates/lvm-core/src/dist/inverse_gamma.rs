@@ -4,6 +4,12 @@ use crate::special::{digamma, lgamma, log_gamma_kernel};
 use rand::Rng;
 
 /// Inverse gamma (a, b) with shape a and scale b, of 1/y for y ~ Gamma(a, rate b): p(x) = bᵃ x^{−a−1} e^{−b/x} / Γ(a), x > 0.
+///
+/// ```
+/// use lvm_core::dist::{InverseGamma, Univariate};
+/// assert_eq!(InverseGamma::new(3.0, 4.0)?.mean(), 2.0);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InverseGamma {
     shape: f64,

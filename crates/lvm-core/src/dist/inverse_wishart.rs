@@ -8,6 +8,15 @@ use rand::Rng;
 use std::f64::consts::LN_2;
 
 /// Inverse Wishart(ν, Ψ), of X⁻¹ ~ Wishart(ν, Ψ⁻¹): p(X) = det(Ψ)^{ν/2} det(X)^{−(ν+D+1)/2} exp(−½ tr ΨX⁻¹) / (2^{νD/2} Γ_D(ν/2)).
+///
+/// ```
+/// use lvm_core::dist::InverseWishart;
+/// let p = InverseWishart::new(5.0, ndarray::array![[2.0, 0.0], [0.0, 2.0]].view())?;
+/// // Ψ / (ν − D − 1)
+/// let mean = p.mean().expect("ν > D + 1");
+/// assert!((mean[[0, 0]] - 1.0).abs() < 1e-14 && mean[[0, 1]].abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct InverseWishart {
     df: f64,

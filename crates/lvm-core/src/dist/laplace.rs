@@ -4,6 +4,13 @@ use rand::Rng;
 use std::f64::consts::LN_2;
 
 /// Laplace: p(x) = exp(−|x − μ|/σ) / (2σ).
+///
+/// ```
+/// use lvm_core::dist::{Laplace, Univariate};
+/// let p = Laplace::new(0.0, 2.0)?;
+/// assert!((p.variance() - 8.0).abs() < 1e-14 && (p.log_prob(0.0) + 4.0_f64.ln()).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Laplace {
     loc: f64,

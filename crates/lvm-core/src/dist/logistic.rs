@@ -5,6 +5,12 @@ use rand::Rng;
 use std::f64::consts::PI;
 
 /// Logistic: p(x) = e^{−z} / (σ (1 + e^{−z})²), z = (x − μ)/σ.
+///
+/// ```
+/// use lvm_core::dist::{Logistic, Univariate};
+/// assert!((Logistic::new(0.0, 1.0)?.variance() - std::f64::consts::PI.powi(2) / 3.0).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logistic {
     loc: f64,

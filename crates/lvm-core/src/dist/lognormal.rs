@@ -4,6 +4,12 @@ use crate::special::HALF_LOG_2PI;
 use rand::Rng;
 
 /// Lognormal: log x ~ N(μ, σ²), p(x) = exp(−(log x − μ)²/(2σ²)) / (xσ √(2π)), x > 0.
+///
+/// ```
+/// use lvm_core::dist::{LogNormal, Univariate};
+/// assert!((LogNormal::new(0.0, 1.0)?.mean() - 0.5_f64.exp()).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogNormal {
     mu: f64,

@@ -7,6 +7,14 @@ use rand::Rng;
 use std::f64::consts::PI;
 
 /// Multivariate t: p(x) = Γ((ν+D)/2) / (Γ(ν/2) (νπ)^{D/2} √det S) · (1 + q/ν)^{−(ν+D)/2}, q = (x − μ)ᵀ S⁻¹ (x − μ).
+///
+/// ```
+/// use lvm_core::dist::MultivariateT;
+/// let p = MultivariateT::new(5.0, ndarray::array![0.0, 0.0].view(), ndarray::Array2::eye(2).view())?;
+/// // S ν / (ν − 2)
+/// assert!((p.covariance().expect("ν > 2")[[0, 0]] - 5.0 / 3.0).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultivariateT {
     df: f64,

@@ -7,6 +7,13 @@ use std::f64::consts::PI;
 /// Negative binomial by mean m and dispersion φ: p(k) = Γ(k + φ)/(Γ(φ) k!) (m/(m + φ))ᵏ (φ/(m + φ))^φ, k = 0, 1, 2, …; variance m + m²/φ.
 ///
 /// A Poisson whose rate is Gamma(φ, φ/m).
+///
+/// ```
+/// use lvm_core::dist::{NegativeBinomial2, Univariate};
+/// // m + m²/φ
+/// assert!((NegativeBinomial2::new(4.0, 2.0)?.variance() - 12.0).abs() < 1e-13);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NegativeBinomial2 {
     mean: f64,

@@ -4,6 +4,12 @@ use crate::special::{lgamma, log_gamma_kernel};
 use rand::Rng;
 
 /// Poisson by its log rate η = log λ: p(k) = λᵏ e^{−λ} / k!, k = 0, 1, 2, …
+///
+/// ```
+/// use lvm_core::dist::{PoissonLog, Univariate};
+/// assert!((PoissonLog::new(3.0_f64.ln())?.mean() - 3.0).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PoissonLog {
     log_rate: f64,

@@ -5,6 +5,12 @@ use rand::Rng;
 use std::f64::consts::PI;
 
 /// Student's t: p(x) = Γ((ν+1)/2) / (Γ(ν/2) √(νπ) σ) · (1 + z²/ν)^{−(ν+1)/2}, z = (x − μ)/σ.
+///
+/// ```
+/// use lvm_core::dist::{StudentT, Univariate};
+/// assert!((StudentT::new(5.0, 0.0, 1.0)?.variance() - 5.0 / 3.0).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StudentT {
     df: f64,

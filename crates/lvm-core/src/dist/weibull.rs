@@ -7,6 +7,13 @@ use rand::Rng;
 const EULER: f64 = 0.577_215_664_901_532_9;
 
 /// Weibull with shape k and scale λ: p(x) = (k/λ) (x/λ)ᵏ⁻¹ exp(−(x/λ)ᵏ), x ≥ 0.
+///
+/// ```
+/// use lvm_core::dist::{Weibull, Univariate};
+/// // shape 1 is the exponential distribution
+/// assert!((Weibull::new(1.0, 2.0)?.mean() - 2.0).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weibull {
     shape: f64,

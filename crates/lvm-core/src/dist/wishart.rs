@@ -11,6 +11,13 @@ use std::f64::consts::LN_2;
 /// Wishart(ν, V) with scale matrix V, E\[X\] = νV: p(X) = det(X)^{(ν−D−1)/2} exp(−½ tr V⁻¹X) / (2^{νD/2} det(V)^{ν/2} Γ_D(ν/2)).
 ///
 /// Over symmetric positive definite X (D, D), ν > D − 1; the measure counts the D(D+1)/2 entries of a triangle. Muirhead (1982), 3.2.1.
+///
+/// ```
+/// use lvm_core::dist::Wishart;
+/// let p = Wishart::new(4.0, ndarray::Array2::eye(2).view())?;
+/// assert!((p.mean()[[0, 0]] - 4.0).abs() < 1e-14 && p.mean()[[0, 1]].abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wishart {
     df: f64,

@@ -11,7 +11,7 @@ use super::sample_covariance::SampleCovariance;
 use super::solution::Solution;
 use super::start::Start;
 use crate::error::{Error, ErrorKind, Result, count};
-use crate::fit::{self, Fitted, Progress, Repair, RepairKind, Status, Stopping, Watch, best_of, run_restart};
+use crate::fit::{self, Fitted, Passes, Repair, RepairKind, Resumed, Status, Stopping, Watch, best_of, run_restart};
 use crate::linear_gaussian::LinearGaussian;
 use crate::moments::moments;
 use crate::rows::{Missing, RowSource, n_present};
@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
-    /// Newton (many columns: quasi-Newton) steps in log ψ on the likelihood with W profiled out. Ten iterations, say.
+    /// Newton steps in log ψ on the likelihood with W profiled out: ten iterations, say. Of more than 96 columns an iteration is a run of
+    /// up to twelve quasi-Newton steps, which remember each other and nothing from before: two iterations, say.
     #[default]
     QuasiNewton,
     /// EM (Rubin & Thayer 1982): simple, monotone, slow; hundreds to many thousands of iterations.
@@ -65,7 +66,7 @@ pub enum Method {
 /// use ndarray::array;
 /// // Six correlations are one factor's exactly: r_ij = λ_i λ_j with λ = (0.9, 0.8, 0.7, 0.6)
 /// let r = array![[1.0, 0.72, 0.63, 0.54], [0.72, 1.0, 0.56, 0.48], [0.63, 0.56, 1.0, 0.42], [0.54, 0.48, 0.42, 1.0]];
-/// let fitted = FaMl { factors: 1, ..Default::default() }.fit_covariance(r.view(), 200.0)?;
+/// let fitted = FaMl { factors: 1, ..Default::default() }.fit_covariance(r.view(), 200.0, 0)?;
 /// assert!((fitted.model.loadings()[[0, 0]] - 0.9).abs() < 1e-9);
 /// # Ok::<(), lvm_core::Error>(())
 /// ```
@@ -117,10 +118,10 @@ impl FaMl {
         self.fit_watched(data, seed, &mut fit::unwatched)
     }
 
-    /// As [`fit`](Self::fit), with a callback after every iteration.
+    /// As [`fit`](Self::fit), with a callback after every iteration and every pass over the rows that comes before the first.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit); [`ErrorKind::Cancelled`] if `watch` stops the first start.
     pub fn fit_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Fitted<FactorAnalysis>> {
         check_shape(data, None)?;
         self.check(data.n_cols())?;
@@ -131,20 +132,41 @@ impl FaMl {
         if self.method == Method::Squarem || (data.missing() == Missing::Integrate && missing::any(data)?) {
             return self.fit_missing(data, seed, watch);
         }
-        self.fit_sample(&SampleCovariance::of_rows(moments(data)?, data)?, seed, watch)
+        let sample = SampleCovariance::of_rows(moments(data)?, data)?;
+        self.passes(&mut *watch).done()?;
+        self.fit_sample(&sample, seed, watch)
     }
 
     /// Fits a covariance or correlation matrix (D, D) that comes from `n` rows; the mean of the model is zero.
     ///
     /// The log-likelihood is that of rows with this matrix as Σ (x − x̄)(x − x̄)ᵀ / N. `n` does not
-    /// change the answer. The random restarts are those of seed 0.
+    /// change the answer. With the covariance matrix of rows it is the fit of the rows, restarts included.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); if the matrix is not symmetric.
-    pub fn fit_covariance(&self, covariance: ArrayView2<'_, f64>, n: f64) -> Result<Fitted<FactorAnalysis>> {
+    pub fn fit_covariance(&self, covariance: ArrayView2<'_, f64>, n: f64, seed: u64) -> Result<Fitted<FactorAnalysis>> {
+        self.fit_covariance_watched(covariance, n, seed, &mut fit::unwatched)
+    }
+
+    /// As [`fit_covariance`](Self::fit_covariance), with a callback after every iteration.
+    ///
+    /// # Errors
+    /// As [`fit_covariance`](Self::fit_covariance).
+    pub fn fit_covariance_watched(
+        &self,
+        covariance: ArrayView2<'_, f64>,
+        n: f64,
+        seed: u64,
+        watch: Watch<'_>,
+    ) -> Result<Fitted<FactorAnalysis>> {
         let sample = SampleCovariance::of_matrix(covariance, n)?;
         self.check(sample.dim())?;
-        self.fit_sample(&sample, 0, &mut fit::unwatched)
+        self.fit_sample(&sample, seed, watch)
+    }
+
+    /// What comes before the first start.
+    fn passes<'w>(&self, watch: Watch<'w>) -> Passes<'w> {
+        Passes::new(watch, (0, self.starts()), self.stopping.max_iterations)
     }
 
     fn check(&self, d: usize) -> Result<()> {
@@ -173,7 +195,7 @@ impl FaMl {
 
     /// Starts in all: a given model is continued, not competed with.
     fn starts(&self) -> usize {
-        if matches!(self.start, Start::Parameters(_)) { self.restarts.min(1) } else { self.restarts }
+        if self.start.model().is_some() { self.restarts.min(1) } else { self.restarts }
     }
 
     fn fit_sample(&self, sample: &SampleCovariance, seed: u64, watch: Watch<'_>) -> Result<Fitted<FactorAnalysis>> {
@@ -197,7 +219,7 @@ impl FaMl {
     fn run(&self, f: &Concentrated<'_>, seed: u64, restart: usize, watch: Watch<'_>) -> Result<Fitted<Solution>> {
         let (floor, exact) = (self.floor, self.stopping.tolerance == 0.0);
         let gradient_tolerance = if exact { -1.0 } else { self.gradient_tolerance };
-        let count = (restart, self.starts());
+        let (count, at) = ((restart, self.starts()), self.start.resumed_at());
         match self.method {
             Method::QuasiNewton => {
                 let start = self.start.psi(f.sample, f.factors, seed, restart)?;
@@ -208,11 +230,11 @@ impl FaMl {
             // a matrix has no rows to accelerate over, and EM on it costs little
             Method::Em | Method::Squarem => {
                 let start = self.start.solution(f, seed, restart)?;
-                run_restart(&Em { start, floor, gradient_tolerance }, f, self.stopping, seed, count, watch)
+                run_restart(&Resumed { algorithm: Em { start, floor, gradient_tolerance }, at }, f, self.stopping, seed, count, watch)
             }
             Method::Ecme => {
                 let start = self.start.psi(f.sample, f.factors, seed, restart)?;
-                run_restart(&Ecme { start, floor, gradient_tolerance }, f, self.stopping, seed, count, watch)
+                run_restart(&Resumed { algorithm: Ecme { start, floor, gradient_tolerance }, at }, f, self.stopping, seed, count, watch)
             }
         }
     }
@@ -220,6 +242,7 @@ impl FaMl {
     /// EM over the observed entries, accelerated or not.
     fn fit_missing(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Fitted<FactorAnalysis>> {
         let sample = missing::available_cases(data)?;
+        self.passes(&mut *watch).done()?;
         let squares = sample.unit.mapv(|s| s * s);
         let variance = &sample.variance * &squares;
         let fitted = if self.factors == 0 {
@@ -230,17 +253,17 @@ impl FaMl {
         } else {
             let f = Concentrated::new(&sample, self.factors)?;
             best_of(self.starts(), |restart| {
-                let start = match &self.start {
-                    Start::Parameters(model) => model.linear_gaussian().clone(),
-                    _ => self.missing_start(&f, seed, restart)?,
+                let start = match self.start.model() {
+                    Some(model) => model.linear_gaussian().clone(),
+                    None => self.missing_start(&f, seed, restart)?,
                 };
                 let em = MissingEm { start, floor: &variance * self.floor };
-                let count = (restart, self.starts());
+                let (count, at) = ((restart, self.starts()), self.start.resumed_at());
                 match self.method {
-                    Method::Em => run_restart(&em, data, self.stopping, seed, count, watch),
+                    Method::Em => run_restart(&Resumed { algorithm: em, at }, data, self.stopping, seed, count, watch),
                     Method::QuasiNewton | Method::Ecme | Method::Squarem => {
                         let squarem = Squarem { em, scale: variance.mapv(f64::sqrt) };
-                        run_restart(&squarem, data, self.stopping, seed, count, watch)
+                        run_restart(&Resumed { algorithm: squarem, at }, data, self.stopping, seed, count, watch)
                     }
                 }
             })?
@@ -255,10 +278,7 @@ impl FaMl {
             let start = self.start.psi(f.sample, f.factors, seed, 0)?;
             let stopping = Stopping { max_iterations: 50, tolerance: 0.0 };
             // far from its floor: a start must leave EM room to move
-            fit::run(&QuasiNewton { start, floor: 0.01, gradient_tolerance: 1e-6 }, f, stopping, seed, &mut |_: &Progress| {
-                std::ops::ControlFlow::Continue(())
-            })?
-            .model
+            fit::run(&QuasiNewton { start, floor: 0.01, gradient_tolerance: 1e-6 }, f, stopping, seed, &mut fit::unwatched)?.model
         } else {
             self.start.solution(f, seed, restart)?
         };

@@ -6,7 +6,7 @@
 use super::sample_covariance::SampleCovariance;
 use super::solution::Solution;
 use crate::error::{ErrorKind, Result};
-use crate::fit::{Algorithm, Step};
+use crate::fit::{Algorithm, Passes, Step};
 use crate::linalg;
 use crate::linear_gaussian::{Expectations, LinearGaussian};
 use crate::rows::RowSource;
@@ -78,6 +78,10 @@ impl Algorithm<dyn RowSource + '_> for Squarem {
         self.em.init(data, seed)
     }
 
+    fn init_watched(&self, data: &(dyn RowSource + '_), seed: u64, passes: &mut Passes<'_>) -> Result<State> {
+        self.em.init_watched(data, seed, passes)
+    }
+
     fn step(&self, state: &mut State, data: &(dyn RowSource + '_)) -> Result<Step> {
         let q = state.model.latents();
         // W is not turned between the steps, so that it moves as smoothly as EM does
@@ -126,6 +130,12 @@ impl Algorithm<dyn RowSource + '_> for MissingEm {
     fn init(&self, data: &(dyn RowSource + '_), _seed: u64) -> Result<State> {
         let expectations = Expectations::of(&self.start, data)?;
         Ok(State { model: self.start.clone(), expectations })
+    }
+
+    fn init_watched(&self, data: &(dyn RowSource + '_), seed: u64, passes: &mut Passes<'_>) -> Result<State> {
+        let state = self.init(data, seed)?;
+        passes.done()?;
+        Ok(state)
     }
 
     fn step(&self, state: &mut State, data: &(dyn RowSource + '_)) -> Result<Step> {

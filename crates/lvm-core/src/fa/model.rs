@@ -32,7 +32,7 @@ use rand::Rng;
 /// | ψ | noise variances | [`noise_variances`](Self::noise_variances) | (D) | > 0 |
 /// | u | uniquenesses ψ_j / Var x_j | [`uniquenesses`](Self::uniquenesses) | (D) | in (0, 1] |
 /// | h | communalities 1 − u_j | [`communalities`](Self::communalities) | (D) | in [0, 1) |
-/// | T | rotation matrix | [`rotation`](Self::rotation) | (q, q) | columns of length 1 |
+/// | T | rotation matrix | [`rotation`](Self::rotation) | (q, q) | columns of length 1, orthogonal if the rotation is |
 /// | Φ | correlations of the factors | [`factor_correlations`](Self::factor_correlations) | (q, q) | Φ = Tᵀ T |
 ///
 /// # Numerics
@@ -108,7 +108,8 @@ impl FactorAnalysis {
     /// The same distribution of x in the axes of a known rotation matrix, as read back from a file.
     ///
     /// # Errors
-    /// If the matrix is not (q, q), is singular, or has a column that is not of length 1.
+    /// If the matrix is not (q, q), is singular, has a column that is not of length 1, or, for an orthogonal rotation, has columns that are
+    /// not orthogonal: its factors would be correlated.
     pub fn with_rotation(&self, rotated: Rotated) -> Result<Self> {
         let t = &rotated.matrix;
         let q = self.factors();
@@ -122,10 +123,14 @@ impl FactorAnalysis {
             return Err(Error::config("rotation", "a column of the matrix is not of length 1"));
         }
         let inverse = inverse(t.view())?;
-        let mut correlations = Array2::eye(q);
-        if rotated.rotation.is_oblique() {
-            correlations = linalg::matmul(t.t(), t.view());
-            correlations.diag_mut().fill(1.0);
+        let mut correlations = linalg::matmul(t.t(), t.view());
+        correlations.diag_mut().fill(1.0);
+        if !rotated.rotation.is_oblique() {
+            if let Some(((i, j), _)) = correlations.indexed_iter().find(|((i, j), c)| i != j && !(c.abs() <= 1e-8)) {
+                let message = format!("columns {i} and {j} (from 0) of the matrix of an orthogonal rotation are not orthogonal");
+                return Err(Error::config("rotation", message));
+            }
+            correlations = Array2::eye(q);
         }
         let log_abs_det = if q == 0 { 0.0 } else { linalg::qr(t.view())?.1.diag().iter().map(|v| v.abs().ln()).sum() };
         Ok(FactorAnalysis {

@@ -13,10 +13,12 @@ use crate::fit::{Algorithm, Step};
 use crate::linalg;
 use crate::mutant::planted;
 use ndarray::{Array1, Array2, Axis};
-use std::collections::VecDeque;
 
-/// Curvature pairs kept where the Hessian is the Fisher information.
-const MEMORY: usize = 12;
+/// Steps of an iteration where the Hessian is the Fisher information, which is also how many curvature pairs are kept: none is from
+/// before, so that an iteration depends on nothing but the ψ it starts from, and a resumed fit is one run.
+const STEPS: usize = 12;
+/// Residual of the eigenpairs, where they are not all computed, at the end of an iteration.
+const SHARP: f64 = 1e-11;
 /// Longest step of one log ψ_j.
 const LONGEST: f64 = 2.0;
 /// Below this share of the variance a uniqueness may go to its floor in one step.
@@ -26,7 +28,8 @@ const HALVINGS: usize = 30;
 /// A search that finds no better point has converged to rounding if the gradient is below this.
 const ROUNDING: f64 = 1e-6;
 
-/// The algorithm: ψ_free ← ψ_free exp(−α H⁻¹ ∂F/∂log ψ), α by backtracking.
+/// The algorithm: ψ_free ← ψ_free exp(−α H⁻¹ ∂F/∂log ψ), α by backtracking. An iteration is one such step with the Hessian, and up to
+/// twelve where H is the Fisher information corrected by L-BFGS.
 pub(super) struct QuasiNewton {
     /// ψ to start from, in the units of the sample covariance.
     pub(super) start: Array1<f64>,
@@ -36,13 +39,13 @@ pub(super) struct QuasiNewton {
     pub(super) gradient_tolerance: f64,
 }
 
-/// ψ with what the next step needs.
+/// ψ with what the next step needs. Between iterations all of it is a function of ψ.
 pub(super) struct State {
     point: Point,
     floor: Array1<f64>,
     factors: usize,
     /// (Δx, Δ ∂F/∂x), newest last.
-    pairs: VecDeque<(Array1<f64>, Array1<f64>)>,
+    pairs: Vec<(Array1<f64>, Array1<f64>)>,
     /// No better point is to be found.
     settled: bool,
 }
@@ -79,13 +82,17 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
         let floor = &f.sample.variance * if planted("fa_psi_unfloored") { 1e-200 } else { self.floor };
         let mut psi = self.start.clone();
         ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
-        let point = f.at(psi, None, 1e-4)?;
-        Ok(State { point, floor, factors: f.factors, pairs: VecDeque::new(), settled: false })
+        let point = f.at(psi, None, SHARP)?;
+        Ok(State { point, floor, factors: f.factors, pairs: Vec::new(), settled: false })
     }
 
     fn step(&self, state: &mut State, f: &Concentrated<'_>) -> Result<Step> {
-        if !state.settled {
-            self.improve(state, f)?;
+        if state.point.is_full() {
+            if !state.settled {
+                self.improve(state, f)?;
+            }
+        } else {
+            self.improve_often(state, f)?;
         }
         let largest = state.largest(&state.free(self.gradient_tolerance));
         let converged = state.settled && self.gradient_tolerance >= 0.0 && largest <= self.gradient_tolerance.max(ROUNDING);
@@ -146,6 +153,20 @@ impl State {
 }
 
 impl QuasiNewton {
+    /// Steps with a memory of their own. Eigenvectors that are warm from them would be a memory too: they are computed anew.
+    fn improve_often(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
+        state.pairs.clear();
+        state.settled = false;
+        for _ in 0..STEPS {
+            self.improve(state, f)?;
+            if state.settled {
+                break;
+            }
+        }
+        state.point = f.at(state.point.psi.clone(), None, SHARP)?;
+        Ok(())
+    }
+
     /// One accepted step, or `settled`.
     fn improve(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
         let free = state.free(self.gradient_tolerance);
@@ -223,10 +244,7 @@ impl QuasiNewton {
                     return Ok(false);
                 }
                 if !full {
-                    state.pairs.push_back(pair);
-                    if state.pairs.len() > MEMORY {
-                        state.pairs.pop_front();
-                    }
+                    state.pairs.push(pair);
                 }
                 return Ok(true);
             }

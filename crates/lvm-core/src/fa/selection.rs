@@ -3,8 +3,8 @@
 use super::maximum_likelihood::FaMl;
 use super::model::FactorAnalysis;
 use crate::criteria::Criteria;
-use crate::error::{Error, Result, count};
-use crate::fit::{self, Fitted, Status, Watch};
+use crate::error::{Error, ErrorKind, Result, count};
+use crate::fit::{self, Fitted, Progress, Status, Watch};
 use crate::model::LatentModel;
 use crate::random::{Purpose, stream};
 use crate::rows::{RowSource, Rows, n_present, total_weight};
@@ -60,31 +60,37 @@ impl FaSelect {
         self.select_watched(data, seed, &mut fit::unwatched)
     }
 
-    /// As [`select`](Self::select), with a callback after every iteration of every fit to all rows.
+    /// As [`select`](Self::select), with a callback after every iteration of every fit, those of the folds too. A watch that stops ends
+    /// the search with the candidates tried until then.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// As [`select`](Self::select); [`ErrorKind::Cancelled`] if `watch` stops before a candidate could be judged.
     pub fn select_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Selection<FactorAnalysis>> {
         self.check(data)?;
         let mut table = Vec::with_capacity(self.factors.len());
         let mut best: Option<(f64, usize, Fitted<FactorAnalysis>)> = None;
         let mut first_error = None;
+        let mut stopped = false;
         for &factors in &self.factors {
             let ml = FaMl { factors, ..self.ml.clone() };
             let mut candidate = Candidate::of(factors, None);
-            let mut cancelled = false;
-            match ml.fit_watched(data, seed, watch) {
+            let mut told = |progress: &Progress| {
+                let flow = watch(progress);
+                stopped |= flow.is_break();
+                flow
+            };
+            match ml.fit_watched(data, seed, &mut told) {
                 Ok(fitted) => {
                     let n = total_weight(data);
                     let log_likelihood = fitted.objective() * n;
                     candidate.criteria = Some(Criteria { log_likelihood, n_parameters: fitted.model.n_parameters(), n });
                     candidate.status = Some(fitted.status);
                     if self.criterion == Criterion::HeldOut
-                        && let Err(error) = candidate.cross_validated(self.held_out(&ml, data, seed))
+                        && fitted.status != Status::Cancelled
+                        && let Err(error) = candidate.cross_validated(self.held_out(&ml, data, seed, &mut told))
                     {
                         first_error.get_or_insert(error);
                     }
-                    cancelled = fitted.status == Status::Cancelled;
                     if let Some(score) = self.criterion.score(&candidate)
                         && best.as_ref().is_none_or(|(b, ..)| score > *b)
                     {
@@ -97,12 +103,13 @@ impl FaSelect {
                 }
             }
             table.push(candidate);
-            if cancelled {
+            if stopped {
                 break;
             }
         }
         match (best, first_error) {
             (Some((_, best, fitted)), _) => Ok(Selection { table, criterion: self.criterion, best, fitted }),
+            (None, _) if stopped => Err(ErrorKind::Cancelled.into()),
             (None, Some(error)) => Err(error),
             (None, None) => Err(Error::config("factors", "no candidate has a finite criterion")),
         }
@@ -123,7 +130,7 @@ impl FaSelect {
     }
 
     /// Mean log-likelihood per held-out row; every row is held out once.
-    fn held_out(&self, ml: &FaMl, data: &dyn RowSource, seed: u64) -> Result<f64> {
+    fn held_out(&self, ml: &FaMl, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<f64> {
         let n = data.n_rows();
         let weights = data.weights().map_or_else(|| Array1::ones(n), |w| w.to_owned());
         // rows of weight zero are not there: they take no place in a fold
@@ -135,7 +142,7 @@ impl FaSelect {
         for held in 0..self.folds {
             let part = |keep: bool| Array1::from_shape_fn(n, |i| if (fold[i] == held) == keep { weights[i] } else { 0.0 });
             let (train, test) = (part(false), part(true));
-            let fitted = ml.fit(&Rows::new(data).weighted(train.view())?, seed)?;
+            let fitted = ml.fit_watched(&Rows::new(data).weighted(train.view())?, seed, &mut *watch)?.uncancelled()?;
             total += fitted.model.linear_gaussian().log_likelihood(&Rows::new(data).weighted(test.view())?)?;
         }
         Ok(total / total_weight(data))

@@ -5,6 +5,7 @@ use super::model::FactorAnalysis;
 use super::sample_covariance::SampleCovariance;
 use super::solution::Solution;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fit::Fitted;
 use crate::linalg;
 use crate::model::LatentModel;
 use crate::random::{Purpose, stream};
@@ -21,12 +22,30 @@ pub enum Start {
     PartialVariances,
     /// Uniquenesses as shares of the variance (D), each above 0 and at most 1.
     Uniquenesses(Array1<f64>),
-    /// A model, as reached by an earlier fit: used alone, without restarts. The direct methods take its ψ, EM its W and ψ, and EM with
-    /// missing entries its mean too.
+    /// A model: used alone, without restarts. The direct methods take its ψ, EM its W and ψ, and EM with missing entries its mean too.
     Parameters(FactorAnalysis),
+    /// Where an earlier fit ended, by the same method: the same iterations follow, bit for bit, and stop where they would have stopped
+    /// without the interruption.
+    Resume(Fitted<FactorAnalysis>),
 }
 
 impl Start {
+    /// The model to start from, if one was given.
+    pub(super) fn model(&self) -> Option<&FactorAnalysis> {
+        match self {
+            Start::Parameters(model) | Start::Resume(Fitted { model, .. }) => Some(model),
+            Start::PartialVariances | Start::Uniquenesses(_) => None,
+        }
+    }
+
+    /// The objective of the fit that is resumed.
+    pub(super) fn resumed_at(&self) -> Option<f64> {
+        match self {
+            Start::Resume(earlier) => earlier.trace.last().copied(),
+            _ => None,
+        }
+    }
+
     pub(super) fn check(&self, d: usize, q: usize) -> Result<()> {
         let shape = |what, expected, found| match expected == found {
             true => Ok(()),
@@ -41,7 +60,7 @@ impl Start {
                     None => Ok(()),
                 }
             }
-            Start::Parameters(model) => {
+            Start::Parameters(model) | Start::Resume(Fitted { model, .. }) => {
                 shape("number of columns of the starting model", d, model.dim())?;
                 shape("number of factors of the starting model", q, model.factors())
             }
@@ -57,14 +76,14 @@ impl Start {
         match self {
             Start::PartialVariances => partial_variances(sample, q),
             Start::Uniquenesses(u) => Ok(&sample.variance * u),
-            Start::Parameters(model) => Ok(model.noise_variances() / &sample.unit.mapv(|s| s * s)),
+            Start::Parameters(model) | Start::Resume(Fitted { model, .. }) => Ok(model.noise_variances() / &sample.unit.mapv(|s| s * s)),
         }
     }
 
     /// W and ψ for a restart: those given, or ψ with the best W for it.
     pub(super) fn solution(&self, f: &Concentrated<'_>, seed: u64, restart: usize) -> Result<Solution> {
         if restart == 0
-            && let Start::Parameters(model) = self
+            && let Some(model) = self.model()
         {
             let psi = self.psi(f.sample, f.factors, seed, 0)?;
             let w = model.linear_gaussian().loadings() / &f.sample.unit.view().insert_axis(Axis(1));

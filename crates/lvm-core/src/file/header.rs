@@ -25,6 +25,15 @@ pub struct Header {
 }
 
 /// The record of a fit: what [`Fitted`] holds besides the model.
+///
+/// ```
+/// use lvm_core::file::FitRecord;
+/// use lvm_core::fit::{Fitted, Status};
+/// let fitted = Fitted { model: "θ", status: Status::MaxIterations, trace: vec![-1.0], repairs: vec![], restarts: vec![-1.0], seed: 7 };
+/// // apart and together again: what a fit that goes on starts from
+/// assert_eq!(FitRecord::from(&fitted).fitted("θ"), fitted);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitRecord {
     /// The seed given.

@@ -143,6 +143,10 @@ fn tensors_that_do_not_belong() {
     assert!(with(|t| t.put("weights", &array![f64::NAN, 1.0])).contains("NaN"));
     assert!(with(|t| t.put("weights", &array![0.7, 0.7])).contains("sum"));
     assert!(with(|t| t.put("covariances", &Array3::<f64>::zeros((2, 3, 3)))).contains("parameters"));
+    // a rotation of correlated factors in the place of an orthogonal one
+    let varimax = MODELS.iter().find(|m| matches!(m, Model::Fa(fa) if fa.rotation().is_some_and(|r| !r.rotation.is_oblique()))).unwrap();
+    let message = refusal(&altered(varimax, |json| json, |t| t.put("rotation_matrix", &array![[1.0, 0.6], [0.0, 0.8]])));
+    assert!(message.contains("not orthogonal"), "{message}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Covariances {
     /// Σ_k as a matrix (D, D), in `d` dimensions.
     ///
     /// # Panics
-    /// If there is no component `k`.
+    /// If there is no component `k`, as indexing would; a tied covariance is that of any.
     pub fn matrix(&self, k: usize, d: usize) -> Cow<'_, Array2<f64>> {
         match self {
             Covariances::Full(c) => Cow::Owned(c.index_axis(Axis(0), k).to_owned()),

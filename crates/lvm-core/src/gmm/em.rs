@@ -1,7 +1,7 @@
 //! Maximum likelihood by expectation-maximisation.
 
 use crate::error::{Error, Result, count};
-use crate::fit::{Algorithm, Fitted, Repair, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
+use crate::fit::{Algorithm, Fitted, Passes, Repair, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
 use crate::gmm::columns::Columns;
 use crate::gmm::covariance::CovarianceType;
 use crate::gmm::expectation::{Expectation, Rule, check_responsibilities};
@@ -136,16 +136,17 @@ impl GmmEm {
         self.fit_watched(data, seed, &mut unwatched)
     }
 
-    /// As [`fit`](Self::fit), telling `watch` after every iteration.
+    /// As [`fit`](Self::fit), telling `watch` after every iteration and every pass of a start.
     ///
     /// # Errors
-    /// See [the type](GmmEm#errors).
+    /// See [the type](GmmEm#errors); [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) if `watch` stops the first start.
     pub fn fit_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Fitted<GaussianMixture>> {
-        let columns = self.check(data)?;
         let restarts = match self.start {
             Start::KMeansPlusPlus | Start::RandomRows => self.restarts,
             Start::Responsibilities(_) | Start::Parameters(_) | Start::Resume(_) => self.restarts.min(1),
         };
+        let columns = self.check(data)?;
+        Passes::new(&mut *watch, (0, restarts), self.stopping.max_iterations).done()?;
         let mut best = best_of(restarts, |restart| {
             let run = Restart { em: self, columns: &columns, index: restart as u64 };
             run_restart(&run, data, self.stopping, seed, (restart, restarts), &mut *watch)
@@ -162,10 +163,16 @@ impl GmmEm {
     /// See [the type](GmmEm#errors); also for responsibilities as a start, which are no mixture.
     pub fn starting_mixture(&self, data: &dyn RowSource, seed: u64, restart: u64) -> Result<GaussianMixture> {
         let columns = self.check(data)?;
-        match self.first_expectation(data, &columns, &Floor::new(&columns, self.floor, self.ridge), seed, restart)? {
+        let floor = Floor::new(&columns, self.floor, self.ridge);
+        match self.first_expectation(data, &columns, &floor, (seed, restart), &mut self.unwatched(&mut unwatched))? {
             Expectation { mixture, rule: Rule::Posterior } => Ok(mixture),
             _ => Err(Error::config("start", "responsibilities are not the start of a mixture")),
         }
+    }
+
+    /// The passes of a start that nobody looks at.
+    fn unwatched<'w>(&self, watch: Watch<'w>) -> Passes<'w> {
+        Passes::new(watch, (0, 1), self.stopping.max_iterations)
     }
 
     /// Checks settings and data.
@@ -213,40 +220,50 @@ impl GmmEm {
     }
 
     /// Where the first responsibilities come from.
-    fn first_expectation(&self, data: &dyn RowSource, columns: &Columns, floor: &Floor, seed: u64, restart: u64) -> Result<Expectation> {
+    fn first_expectation(
+        &self,
+        data: &dyn RowSource,
+        columns: &Columns,
+        floor: &Floor,
+        (seed, restart): (u64, u64),
+        passes: &mut Passes<'_>,
+    ) -> Result<Expectation> {
         Ok(match &self.start {
             Start::Parameters(mixture) | Start::Resume(Fitted { model: mixture, .. }) => {
                 Expectation { mixture: mixture.clone(), rule: Rule::Posterior }
             }
-            Start::Responsibilities(given) => {
+            Start::Responsibilities(_) => {
                 let centres = columns.mean.broadcast((self.components, data.n_cols()));
                 // invariant: a vector broadcasts to rows of its own length
                 let mixture = start::reference(columns, centres.expect("rows of D numbers").to_owned())?;
-                Expectation { mixture, rule: Rule::Given(given.clone()) }
+                Expectation { mixture, rule: Rule::Given }
             }
-            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => start::kmeans(self, data, columns, floor, seed, restart)?,
-            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, floor, seed, restart)?,
+            Start::KMeansPlusPlus if !(restart >= VARIED && restart % 2 == 1) => {
+                start::kmeans(self, data, columns, floor, (seed, restart), passes)?
+            }
+            Start::KMeansPlusPlus | Start::RandomRows => start::random_rows(self, data, columns, floor, (seed, restart), passes)?,
         })
     }
 
+    /// The responsibilities to start from, if those were given.
+    fn given(&self) -> Option<&Array2<f64>> {
+        match &self.start {
+            Start::Responsibilities(given) => Some(given),
+            _ => None,
+        }
+    }
+
     /// The first state.
-    fn begin(&self, data: &dyn RowSource, columns: &Columns, seed: u64, restart: u64) -> Result<GmmState> {
+    fn begin(&self, data: &dyn RowSource, columns: &Columns, stream: (u64, u64), passes: &mut Passes<'_>) -> Result<GmmState> {
         let floor = Floor::new(columns, self.floor, self.ridge);
-        let expectation = self.first_expectation(data, columns, &floor, seed, restart)?;
-        let statistics = expectation.gather(data, self.covariance, None)?;
+        let expectation = self.first_expectation(data, columns, &floor, stream, passes)?;
+        let statistics = expectation.gather(data, self.covariance, None, self.given())?;
+        passes.done()?;
         let k = self.components;
-        let mut state = GmmState {
-            columns: columns.clone(),
-            floor,
-            expectation,
-            statistics,
-            floored: vec![false; k],
-            reseeded: vec![0; k],
-            resumed_at: None,
-        };
+        let mut state =
+            GmmState { columns: columns.clone(), floor, expectation, statistics, floored: vec![false; k], reseeded: vec![0; k] };
         if let Start::Resume(earlier) = &self.start {
             earlier.repairs.iter().for_each(|repair| state.remember(&repair.kind));
-            state.resumed_at = earlier.trace.last().copied();
         }
         Ok(state)
     }
@@ -259,7 +276,7 @@ impl GmmEm {
         let mut settled = maximise(&state.statistics, before.means().view(), &dead, self.ridge, &state.floor).settle(&state.floor)?;
         if settled.moved_far {
             let centres = settled.mixture.means().view();
-            let statistics = state.expectation.gather(data, self.covariance, Some(centres))?;
+            let statistics = state.expectation.gather(data, self.covariance, Some(centres), self.given())?;
             settled = maximise(&statistics, centres, &dead, self.ridge, &state.floor).settle(&state.floor)?;
         }
         let Settled { mut mixture, floored, .. } = settled;
@@ -312,8 +329,6 @@ pub struct GmmState {
     floored: Vec<bool>,
     /// How often each component was put back (K).
     reseeded: Vec<u32>,
-    /// The objective of the fit that is resumed, until the first iteration is done.
-    resumed_at: Option<f64>,
 }
 
 impl GmmState {
@@ -336,24 +351,34 @@ impl<'d> Algorithm<dyn RowSource + 'd> for GmmEm {
     type Output = GaussianMixture;
 
     fn init(&self, data: &(dyn RowSource + 'd), seed: u64) -> Result<GmmState> {
+        self.init_watched(data, seed, &mut self.unwatched(&mut unwatched))
+    }
+
+    fn init_watched(&self, data: &(dyn RowSource + 'd), seed: u64, passes: &mut Passes<'_>) -> Result<GmmState> {
         let columns = self.check(data)?;
-        self.begin(data, &columns, seed, 0)
+        self.begin(data, &columns, (seed, 0), passes)
+    }
+
+    fn resumed_at(&self) -> Option<f64> {
+        match &self.start {
+            Start::Resume(earlier) => earlier.trace.last().copied(),
+            _ => None,
+        }
     }
 
     fn step(&self, state: &mut GmmState, data: &(dyn RowSource + 'd)) -> Result<Step> {
         let stale = planted("gmm_stale_objective").then_some(state.statistics.log_likelihood);
         let (mixture, repairs) = self.maximise(state, data)?;
         state.expectation = Expectation { mixture, rule: Rule::Posterior };
-        state.statistics = state.expectation.gather(data, self.covariance, None)?;
+        state.statistics = state.expectation.gather(data, self.covariance, None, None)?;
         let objective = stale.unwrap_or(state.statistics.log_likelihood) / state.statistics.weight;
-        let gained = state.resumed_at.take().map_or(f64::INFINITY, |before| (objective - before).abs());
-        Ok(Step { objective, converged: gained < self.stopping.tolerance && repairs.is_empty(), repairs })
+        Ok(Step { objective, converged: false, repairs })
     }
 
     fn finish(&self, state: GmmState) -> Result<GaussianMixture> {
         match state.expectation.rule {
             Rule::Posterior => Ok(state.expectation.mixture),
-            Rule::Hard | Rule::Given(_) => Err(Error::config("max_iterations", "no iteration was done, so there is no mixture yet")),
+            Rule::Hard | Rule::Given => Err(Error::config("max_iterations", "no iteration was done, so there is no mixture yet")),
         }
     }
 }
@@ -370,7 +395,15 @@ impl<'d> Algorithm<dyn RowSource + 'd> for Restart<'_> {
     type Output = GaussianMixture;
 
     fn init(&self, data: &(dyn RowSource + 'd), seed: u64) -> Result<GmmState> {
-        self.em.begin(data, self.columns, seed, self.index)
+        self.init_watched(data, seed, &mut self.em.unwatched(&mut unwatched))
+    }
+
+    fn init_watched(&self, data: &(dyn RowSource + 'd), seed: u64, passes: &mut Passes<'_>) -> Result<GmmState> {
+        self.em.begin(data, self.columns, (seed, self.index), passes)
+    }
+
+    fn resumed_at(&self) -> Option<f64> {
+        Algorithm::<dyn RowSource + 'd>::resumed_at(self.em)
     }
 
     fn step(&self, state: &mut GmmState, data: &(dyn RowSource + 'd)) -> Result<Step> {

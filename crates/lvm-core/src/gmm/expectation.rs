@@ -12,14 +12,14 @@ use crate::sweep::{Block, RowBlock, sweep, sweep_by_row};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// The rule by which a row is shared out between the components of a mixture.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// The posterior: the E-step of EM.
     Posterior,
     /// All of it to the most probable component.
     Hard,
-    /// As given (N, K); the mixture only says where missing entries are.
-    Given(Array2<f64>),
+    /// As given; the mixture only says where missing entries are.
+    Given,
 }
 
 /// Responsibilities and completions of all rows, as a function of the data.
@@ -30,15 +30,17 @@ pub(crate) struct Expectation {
 }
 
 impl Expectation {
-    /// The statistics of all rows about `centres` (K, D), or about the means of the mixture.
+    /// The statistics of all rows about `centres` (K, D), or about the means of the mixture. `given` (N, K) are the responsibilities of
+    /// [`Rule::Given`], which stay where their owner has them: they may be larger than everything else here.
     pub(crate) fn gather(
         &self,
         data: &dyn RowSource,
         covariance: CovarianceType,
         centres: Option<ArrayView2<'_, f64>>,
+        given: Option<&Array2<f64>>,
     ) -> Result<Statistics> {
         let (k, d) = self.mixture.means().dim();
-        let plain = centres.is_none() && matches!(self.rule, Rule::Posterior) && self.mixture.covariance_type() == covariance;
+        let plain = centres.is_none() && self.rule == Rule::Posterior && self.mixture.covariance_type() == covariance;
         let about = centres.unwrap_or(self.mixture.means().view());
         let new = || Accumulator::new(covariance, k, d);
         if plain && data.missing() == Missing::Refuse && kernel::wants_rows(covariance, d) {
@@ -49,23 +51,33 @@ impl Expectation {
             if plain && !block.has_missing() {
                 kernel::accumulate(self.mixture.prepared(), block, accumulator)
             } else {
-                self.add(block, about, accumulator)
+                self.add(block, about, given, accumulator)
             }
         })?;
         Ok(sums.finish(self.mixture.prepared()))
     }
 
     /// A block about any centres.
-    fn add(&self, block: &Block<'_>, centres: ArrayView2<'_, f64>, accumulator: &mut Accumulator) -> Result<()> {
+    fn add(
+        &self,
+        block: &Block<'_>,
+        centres: ArrayView2<'_, f64>,
+        given: Option<&Array2<f64>>,
+        accumulator: &mut Accumulator,
+    ) -> Result<()> {
         let statistics = &mut accumulator.statistics;
-        if block.has_missing() && matches!(self.rule, Rule::Posterior) {
+        if block.has_missing() && self.rule == Rule::Posterior {
             return missing::accumulate(&self.mixture, block, centres, statistics);
         }
         let rows = block.n_rows();
         let mut gamma = Array2::zeros((rows, self.mixture.n_components()).f());
         let mut log_p = vec![0.0; rows];
-        match &self.rule {
-            Rule::Given(given) => (0..rows).for_each(|i| gamma.row_mut(i).assign(&given.row(block.row_number(i)))),
+        match self.rule {
+            Rule::Given => {
+                // invariant: whoever makes this rule hands its responsibilities to `gather`
+                let given = given.expect("responsibilities");
+                (0..rows).for_each(|i| gamma.row_mut(i).assign(&given.row(block.row_number(i))));
+            }
             Rule::Posterior => {
                 self.mixture.block_log_densities(block, gamma.view_mut())?;
                 log_p = normalise(&mut gamma, block)?;

@@ -210,7 +210,7 @@ impl ResponsibilitySums {
         let unit = Covariances::Diagonal(Array2::ones((k, d)));
         let mixture = GaussianMixture::new(Array1::from_elem(k, 1.0 / k as f64), centres.clone(), unit)?;
         let kind = if diagonal { CovarianceType::Diagonal } else { CovarianceType::Full };
-        let statistics = Expectation { mixture, rule: Rule::Given(responsibilities.clone()) }.gather(data, kind, None)?;
+        let statistics = Expectation { mixture, rule: Rule::Given }.gather(data, kind, None, Some(responsibilities))?;
         let mut sums = Self::from(statistics, centres);
         let weights = data.weights();
         let row_entropy = |row: ndarray::ArrayView1<'_, f64>| -row.iter().filter(|r| **r > 0.0).map(|r| r * r.ln()).sum::<f64>();

@@ -1,7 +1,7 @@
 //! The number of components and the covariance type, chosen by a criterion.
 
-use crate::error::{Error, Result};
-use crate::fit::{Fitted, Watch, unwatched};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fit::{Fitted, Progress, Status, Watch, unwatched};
 use crate::gmm::covariance::CovarianceType;
 use crate::gmm::em::{GmmEm, Start};
 use crate::gmm::mixture::GaussianMixture;
@@ -82,11 +82,11 @@ impl GmmSelect {
         self.select_watched(data, seed, &mut unwatched)
     }
 
-    /// As [`select`](Self::select), telling `watch` after every iteration of the fits to all rows. A watch that stops ends the search
-    /// with the candidates tried until then.
+    /// As [`select`](Self::select), telling `watch` of every iteration and every pass of a start, in the fits to all rows and in those of
+    /// the folds. A watch that stops ends the search with the candidates tried until then.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// As [`select`](Self::select); [`ErrorKind::Cancelled`] if `watch` stops before a candidate could be judged.
     pub fn select_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Selection<GaussianMixture>> {
         let folds = self.check(data)?;
         let folds = (folds > 0).then(|| Folds::new(data, folds, seed));
@@ -97,16 +97,19 @@ impl GmmSelect {
         let combinations = self.covariances.iter().flat_map(|c| self.components.iter().map(move |k| (*c, *k)));
         for (covariance, components) in combinations {
             let em = GmmEm { components, covariance, ..self.em.clone() };
-            let fit = em.fit_watched(data, seed, &mut |progress| {
+            let mut told = |progress: &Progress| {
                 let flow = watch(progress);
                 stopped |= flow.is_break();
                 flow
-            });
+            };
+            let fit = em.fit_watched(data, seed, &mut told);
             let mut candidate = Candidate::of(components, Some(covariance.to_string()));
             let judged = fit.and_then(|fitted| tabulate(&mut candidate, &fitted, data).map(|()| fitted));
             let fitted = match judged {
                 Ok(fitted) => {
-                    if let Some(Err(error)) = folds.as_ref().map(|folds| candidate.cross_validated(folds.held_out(&em, data, seed))) {
+                    let folds = folds.as_ref().filter(|_| fitted.status != Status::Cancelled);
+                    let held_out = folds.map(|folds| candidate.cross_validated(folds.held_out(&em, data, seed, &mut told)));
+                    if let Some(Err(error)) = held_out {
                         first_error.get_or_insert(error);
                     }
                     Some(fitted)
@@ -130,6 +133,7 @@ impl GmmSelect {
         }
         match (best, first_error) {
             (Some((_, best, fitted)), _) => Ok(Selection { table, criterion: self.criterion, best, fitted }),
+            (None, _) if stopped => Err(ErrorKind::Cancelled.into()),
             (None, Some(error)) => Err(error),
             (None, None) => Err(Error::config("criterion", "no candidate has a finite value of it")),
         }
@@ -184,14 +188,14 @@ impl Folds {
     }
 
     /// Mean log-likelihood per held-out row.
-    fn held_out(&self, em: &GmmEm, data: &dyn RowSource, seed: u64) -> Result<f64> {
+    fn held_out(&self, em: &GmmEm, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<f64> {
         let weight = |n: usize| data.weights().map_or(1.0, |w| w[n]);
         let part = |keep: &dyn Fn(usize) -> bool| Array1::from_shape_fn(data.n_rows(), |n| if keep(self.of[n]) { weight(n) } else { 0.0 });
         let mut total = 0.0;
         for held in 0..self.count {
             // a fold is the same source with other weights, so that rows of weight zero stay absent from both parts
             let (inside, outside) = (part(&|fold| fold != held), part(&|fold| fold == held));
-            let fitted = em.fit(&Rows::new(data).weighted(inside.view())?, seed)?;
+            let fitted = em.fit_watched(&Rows::new(data).weighted(inside.view())?, seed, &mut *watch)?.uncancelled()?;
             total += fitted.model.criteria(&Rows::new(data).weighted(outside.view())?)?.log_likelihood;
         }
         Ok(total / total_weight(data))

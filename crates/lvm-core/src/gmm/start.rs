@@ -4,6 +4,7 @@ mod kmeans;
 mod sample;
 
 use crate::error::Result;
+use crate::fit::Passes;
 use crate::gmm::columns::Columns;
 use crate::gmm::covariance::{CovarianceType, Covariances};
 use crate::gmm::em::GmmEm;
@@ -34,13 +35,22 @@ pub(super) fn reference(columns: &Columns, centres: Array2<f64>) -> Result<Gauss
 /// ```text
 /// Σ_k = (N_k S_k + (D + 2) S̄) / (N_k + D + 2),   S̄ = Σ_k N_k S_k / N
 /// ```
-pub(super) fn kmeans(em: &GmmEm, data: &dyn RowSource, columns: &Columns, floor: &Floor, seed: u64, restart: u64) -> Result<Expectation> {
+pub(super) fn kmeans(
+    em: &GmmEm,
+    data: &dyn RowSource,
+    columns: &Columns,
+    floor: &Floor,
+    (seed, restart): (u64, u64),
+    passes: &mut Passes<'_>,
+) -> Result<Expectation> {
     let mut rng = stream(seed, Purpose::Start, restart);
     let k = em.components;
     let sample = Sample::draw(data, columns, k, &mut rng)?;
-    let centres = sample.to_data(&kmeans::centres(&sample, k, &mut rng), columns);
+    passes.done()?;
+    let centres = sample.to_data(&kmeans::centres(&sample, k, &mut rng, passes)?, columns);
     let clusters = Expectation { mixture: reference(columns, centres)?, rule: Rule::Hard };
-    let statistics = clusters.gather(data, em.covariance, None)?;
+    let statistics = clusters.gather(data, em.covariance, None, None)?;
+    passes.done()?;
     let empty: Vec<usize> = (0..k).filter(|&k| statistics.counts[k] <= 0.0).collect();
     let settled = maximise(&statistics, clusters.mixture.means().view(), &empty, em.ridge, floor).settle(floor)?;
     let mut parameters = Parameters::of(&settled.mixture);
@@ -76,16 +86,18 @@ pub(super) fn random_rows(
     data: &dyn RowSource,
     columns: &Columns,
     floor: &Floor,
-    seed: u64,
-    restart: u64,
+    (seed, restart): (u64, u64),
+    passes: &mut Passes<'_>,
 ) -> Result<Expectation> {
     let mut rng = stream(seed, Purpose::Start, restart);
     let (k, d) = (em.components, data.n_cols());
     let sample = Sample::draw(data, columns, k, &mut rng)?;
+    passes.done()?;
     let means = sample.to_data(&sample.distinct_rows(k, &mut rng), columns);
     // the table as one component
     let whole = Expectation { mixture: reference(columns, columns.mean.clone().insert_axis(Axis(0)))?, rule: Rule::Hard };
-    let statistics = whole.gather(data, em.covariance, None)?;
+    let statistics = whole.gather(data, em.covariance, None, None)?;
+    passes.done()?;
     let settled = maximise(&statistics, whole.mixture.means().view(), &[], em.ridge, floor).settle(floor)?;
     let single = settled.mixture.covariances();
     let mut covariances = match em.covariance {

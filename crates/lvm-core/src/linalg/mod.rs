@@ -1,6 +1,11 @@
 //! The linear algebra the models need, on ndarray and f64. The only files that name a linear-algebra library.
 //!
 //! Decompositions come from faer, or from LAPACK with one of the `lapack` features; products come from faer always.
+//!
+//! # Panics
+//! These are the building blocks of the models, on matrices that the calling code has made: shapes that do not fit each other are a slip
+//! in that code, like an index beyond the end of a slice, and end in a panic that names them, in every function here that has no
+//! [`Result`] to return. What the numbers are never does: a matrix that is not positive definite, or not finite, is an error.
 
 use crate::error::{Error, ErrorKind, Result};
 use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular_matmul};
@@ -33,19 +38,33 @@ impl NotPositiveDefinite {
     }
 }
 
+/// Stops where two sizes differ that the calling code has to make equal.
+#[track_caller]
+fn fit(what: &str, a: usize, b: usize) {
+    // invariant: the module says so under Panics
+    assert!(a == b, "{what}: {a} and {b}");
+}
+
 /// Lower Cholesky factor L of A = L Lᵀ; reads the lower triangle of `a`, the upper of the result is zero.
 ///
 /// # Errors
 /// If a leading minor is not positive or not finite.
+///
+/// # Panics
+/// If the matrix is not square.
 pub fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64>, NotPositiveDefinite> {
+    fit("rows and columns of a matrix to factorise", a.nrows(), a.ncols());
     backend::cholesky(a)
 }
 
 /// Eigenvalues in descending order and eigenvectors as columns of a symmetric matrix; reads the lower triangle.
 ///
 /// # Errors
-/// If the iteration does not converge or the matrix is not finite.
+/// If the iteration does not converge, or the matrix is not finite or not square.
 pub fn eigh(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    if a.nrows() != a.ncols() {
+        return Err(ErrorKind::Shape { what: "columns of a symmetric matrix", expected: a.nrows(), found: a.ncols() }.into());
+    }
     if a.iter().any(|v| !v.is_finite()) {
         return Err(ErrorKind::Decomposition { what: "eigen-decomposition of a matrix that is not finite" }.into());
     }
@@ -66,31 +85,51 @@ pub fn svd(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f
 /// Thin QR decomposition A = Q R of a matrix (m, n) with m ≥ n: Q (m, n), R (n, n) upper triangular.
 ///
 /// # Errors
-/// If LAPACK refuses the matrix.
+/// If LAPACK refuses the matrix, or if it has fewer rows than columns.
 pub fn qr(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array2<f64>)> {
+    if a.nrows() < a.ncols() {
+        return Err(ErrorKind::Shape { what: "rows of a tall matrix, at least", expected: a.ncols(), found: a.nrows() }.into());
+    }
     backend::qr(a)
 }
 
 /// Solves L X = B for lower triangular L, in place.
+///
+/// # Panics
+/// If L is not square, or B has another number of rows.
 pub fn solve_lower(l: ArrayView2<'_, f64>, b: ArrayViewMut2<'_, f64>) {
+    fit("rows and columns of a triangular matrix", l.nrows(), l.ncols());
+    fit("rows of a triangular matrix and of its right side", l.nrows(), b.nrows());
     faer::linalg::triangular_solve::solve_lower_triangular_in_place(l.into_faer(), b.into_faer(), Par::Seq);
 }
 
 /// Solves Lᵀ X = B for lower triangular L, in place.
+///
+/// # Panics
+/// As [`solve_lower`].
 pub fn solve_lower_transposed(l: ArrayView2<'_, f64>, b: ArrayViewMut2<'_, f64>) {
+    fit("rows and columns of a triangular matrix", l.nrows(), l.ncols());
+    fit("rows of a triangular matrix and of its right side", l.nrows(), b.nrows());
     faer::linalg::triangular_solve::solve_upper_triangular_in_place(l.reversed_axes().into_faer(), b.into_faer(), Par::Seq);
 }
 
 /// Solves L Lᵀ X = B, in place.
+///
+/// # Panics
+/// As [`solve_lower`].
 pub fn cholesky_solve(l: ArrayView2<'_, f64>, mut b: ArrayViewMut2<'_, f64>) {
     solve_lower(l, b.view_mut());
     solve_lower_transposed(l, b);
 }
 
 /// L⁻¹ for lower triangular L.
+///
+/// # Panics
+/// If L is not square.
 pub fn inverse_lower(l: ArrayView2<'_, f64>) -> Array2<f64> {
     // columns by the block: what stands above the diagonal needs no solving
     const COLUMNS: usize = 64;
+    fit("rows and columns of a triangular matrix", l.nrows(), l.ncols());
     let n = l.nrows();
     let mut inverse = Array2::eye(n);
     inverse.axis_chunks_iter_mut(Axis(1), COLUMNS).into_par_iter().enumerate().for_each(|(block, mut columns)| {
@@ -102,6 +141,9 @@ pub fn inverse_lower(l: ArrayView2<'_, f64>) -> Array2<f64> {
 }
 
 /// (L Lᵀ)⁻¹ for lower triangular L, exactly symmetric.
+///
+/// # Panics
+/// If L is not square.
 pub fn cholesky_inverse(l: ArrayView2<'_, f64>) -> Array2<f64> {
     let inverse = inverse_lower(l);
     let mut out = Array2::zeros(l.raw_dim());
@@ -115,17 +157,36 @@ pub fn log_det(l: ArrayView2<'_, f64>) -> f64 {
     2.0 * l.diag().iter().map(|v| v.ln()).sum::<f64>()
 }
 
+/// Stops unless C = A B is a product.
+#[track_caller]
+fn fit_product(a: (usize, usize), b: (usize, usize), c: (usize, usize)) {
+    fit("columns and rows of the factors of a product", a.1, b.0);
+    fit("rows of a product and of its first factor", c.0, a.0);
+    fit("columns of a product and of its second factor", c.1, b.1);
+}
+
 /// C ← C + α A B, on the calling thread.
+///
+/// # Panics
+/// If the shapes are not those of a product.
 pub fn add_matmul(alpha: f64, a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    fit_product(a.dim(), b.dim(), c.dim());
     faer::linalg::matmul::matmul(c.into_faer(), Accum::Add, a.into_faer(), b.into_faer(), alpha, Par::Seq);
 }
 
 /// C ← A B, on the calling thread.
+///
+/// # Panics
+/// As [`add_matmul`].
 pub fn matmul_into(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    fit_product(a.dim(), b.dim(), c.dim());
     faer::linalg::matmul::matmul(c.into_faer(), Accum::Replace, a.into_faer(), b.into_faer(), 1.0, Par::Seq);
 }
 
 /// A B, on the calling thread.
+///
+/// # Panics
+/// As [`add_matmul`].
 pub fn matmul(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
     matmul_into(a, b, c.view_mut());
@@ -133,6 +194,9 @@ pub fn matmul(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
 }
 
 /// A B by bands of rows of A, which threads share; the bands are the same whatever the number of threads.
+///
+/// # Panics
+/// As [`add_matmul`].
 pub fn matmul_by_bands(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
     const ROWS: usize = 128;
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
@@ -142,7 +206,12 @@ pub fn matmul_by_bands(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2
 }
 
 /// C ← B Lᵀ for lower triangular L (D, D): half the work of a product.
+///
+/// # Panics
+/// If L is not square or the shapes are not those of a product.
 pub fn times_lower_transposed(b: ArrayView2<'_, f64>, l: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    fit("rows and columns of a triangular matrix", l.nrows(), l.ncols());
+    fit_product(b.dim(), l.dim(), c.dim());
     triangular_matmul(
         c.into_faer(),
         BlockStructure::Rectangular,
@@ -157,12 +226,20 @@ pub fn times_lower_transposed(b: ArrayView2<'_, f64>, l: ArrayView2<'_, f64>, c:
 }
 
 /// Lower triangle of C ← C + α Aᵀ A: half the work of a product.
+///
+/// # Panics
+/// As [`add_lower`].
 pub fn gram_lower(alpha: f64, a: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
     add_lower(alpha, a, a, c);
 }
 
 /// Lower triangle of C ← C + α Aᵀ B, for products known to be symmetric.
+///
+/// # Panics
+/// If C is not square or the shapes are not those of a product.
 pub fn add_lower(alpha: f64, a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: ArrayViewMut2<'_, f64>) {
+    fit_product((a.ncols(), a.nrows()), b.dim(), c.dim());
+    fit("rows and columns of a symmetric product", c.nrows(), c.ncols());
     triangular_matmul(
         c.into_faer(),
         BlockStructure::TriangularLower,
@@ -177,7 +254,11 @@ pub fn add_lower(alpha: f64, a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>, c: 
 }
 
 /// Copies the lower triangle onto the upper.
+///
+/// # Panics
+/// If the matrix is not square.
 pub fn mirror_lower(a: &mut Array2<f64>) {
+    fit("rows and columns of a symmetric matrix", a.nrows(), a.ncols());
     // by squares, so that either side of the diagonal is met a cache line at a time
     const SIDE: usize = 16;
     let n = a.nrows();
@@ -264,6 +345,24 @@ mod tests {
         close(&q.dot(&r), &a);
         close(&q.t().dot(&q), &Array2::eye(2));
         assert_eq!(r[[1, 0]], 0.0);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_told_and_not_computed_with() {
+        let wide = Array2::<f64>::ones((2, 3));
+        assert!(matches!(eigh(wide.view()).unwrap_err().kind(), ErrorKind::Shape { expected: 2, found: 3, .. }));
+        assert!(matches!(qr(wide.view()).unwrap_err().kind(), ErrorKind::Shape { expected: 3, found: 2, .. }));
+        assert!(svd(wide.view()).is_ok());
+        let message = |f: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+            let payload = std::panic::catch_unwind(f).unwrap_err();
+            payload.downcast_ref::<String>().cloned().unwrap_or_default()
+        };
+        assert!(message(&|| drop(cholesky(wide.view()))).contains("to factorise: 2 and 3"));
+        assert!(message(&|| drop(matmul(wide.view(), wide.view()))).contains("of a product: 3 and 2"));
+        assert!(message(&|| solve_lower(spd().view(), wide.clone().view_mut())).contains("right side: 3 and 2"));
+        assert!(message(&|| drop(inverse_lower(wide.view()))).contains("triangular"));
+        assert!(message(&|| gram_lower(1.0, wide.view(), wide.clone().view_mut())).contains("product"));
+        assert!(message(&|| times_lower_transposed(wide.view(), wide.view(), spd().view_mut())).contains("triangular"));
     }
 
     #[test]

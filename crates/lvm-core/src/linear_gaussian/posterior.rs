@@ -51,6 +51,7 @@ impl GaussianPosterior {
     /// # Panics
     /// If there is no row `n`.
     pub fn covariance(&self, n: usize) -> ArrayView2<'_, f64> {
+        // invariant: a row number is the caller's own, as under Panics
         assert!(n < self.mean.nrows(), "row {n} of a posterior of {} rows", self.mean.nrows());
         self.covariances[self.pattern(n)].view()
     }

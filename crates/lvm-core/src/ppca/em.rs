@@ -5,7 +5,7 @@ use super::ml::{check_components, from_spectrum};
 use super::survey::{MeanFilled, Survey};
 use super::{Ppca, Solver, Spectrum, canonical_axes};
 use crate::error::{Error, ErrorKind, Result, count};
-use crate::fit::{Algorithm, Fitted, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
+use crate::fit::{Algorithm, Fitted, Passes, Repair, RepairKind, Step, Stopping, Watch, best_of, run_restart, unwatched};
 use crate::linalg;
 use crate::linear_gaussian::Expectations;
 use crate::model::LatentModel;
@@ -15,6 +15,8 @@ use ndarray::Array2;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Where EM starts.
+// one value a fit: its size does not matter, and a Box would be in the way of whoever writes it
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Start {
     /// The closed form for the table with missing entries replaced by column means. Restarts after the first are as `Random`.
@@ -23,8 +25,11 @@ pub enum Start {
     /// W with independent normal entries and σ², which share the mean variance of the columns equally.
     Random,
     /// These parameters. The mean is replaced by x̄ when no entry is missing, since that is its maximum likelihood value whatever
-    /// W and σ² are. A model that an earlier fit returned resumes that fit exactly.
+    /// W and σ² are.
     Parameters(Ppca),
+    /// Where an earlier fit ended: the same iterations follow, bit for bit, and stop where they would have stopped without the
+    /// interruption. The repairs of that fit stand in the record of this one, too, with iteration 0.
+    Resume(Fitted<Ppca>),
 }
 
 /// What EM maximises over.
@@ -75,7 +80,7 @@ pub struct PpcaEm {
     pub start: Start,
     /// What EM maximises over.
     pub scheme: Scheme,
-    /// Runs from different starts; the best is kept.
+    /// Runs from different starts; the best is kept. Given parameters are one start, run once.
     pub restarts: usize,
     /// When to stop.
     pub stopping: Stopping,
@@ -104,10 +109,10 @@ impl PpcaEm {
         self.fit_watched(data, seed, &mut unwatched)
     }
 
-    /// As [`fit`](Self::fit), telling `watch` of every iteration.
+    /// As [`fit`](Self::fit), telling `watch` of every iteration and every pass of a start.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit); [`ErrorKind::Cancelled`] if `watch` stops the first start.
     pub fn fit_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Fitted<Ppca>> {
         check_components(self.components, data.n_cols())?;
         if self.stopping.max_iterations == 0 {
@@ -116,14 +121,30 @@ impl PpcaEm {
         if !(self.stopping.tolerance >= 0.0) {
             return Err(Error::config("tolerance", format!("{}; 0 or more is needed", self.stopping.tolerance)));
         }
+        let restarts = if self.given().is_some() { self.restarts.min(1) } else { self.restarts };
+        let mut passes = Passes::new(&mut *watch, (0, restarts), self.stopping.max_iterations);
         let survey = Survey::of(data)?;
+        passes.done()?;
         let complete = survey.complete && data.n_cols() <= n_present(data).min(2048);
         let complete = if complete { Some(Complete::of(data)?) } else { None };
+        passes.done()?;
         let (survey, complete) = (&survey, complete.as_ref());
-        best_of(self.restarts, |restart| {
+        let mut best = best_of(restarts, |restart| {
             let run = Run { em: self, survey, complete, restart };
-            run_restart(&run, data, self.stopping, seed, (restart, self.restarts), &mut *watch)
-        })
+            run_restart(&run, data, self.stopping, seed, (restart, restarts), &mut *watch)
+        })?;
+        if let Start::Resume(earlier) = &self.start {
+            best.repairs.splice(0..0, earlier.repairs.iter().map(|r| Repair { iteration: 0, kind: r.kind.clone() }));
+        }
+        Ok(best)
+    }
+
+    /// The model to start from, if one was given.
+    fn given(&self) -> Option<&Ppca> {
+        match &self.start {
+            Start::Parameters(model) | Start::Resume(Fitted { model, .. }) => Some(model),
+            Start::Principal | Start::Random => None,
+        }
     }
 }
 
@@ -144,11 +165,11 @@ struct State {
 }
 
 impl Run<'_> {
-    fn start(&self, data: &dyn RowSource, seed: u64) -> Result<Ppca> {
+    fn start(&self, data: &dyn RowSource, seed: u64, passes: &mut Passes<'_>) -> Result<Ppca> {
         let (d, q) = (data.n_cols(), self.em.components);
         let variance = self.survey.variances.sum() / d as f64;
         let mut model = match &self.em.start {
-            Start::Parameters(model) => {
+            Start::Parameters(model) | Start::Resume(Fitted { model, .. }) => {
                 if model.dim() != d {
                     return Err(ErrorKind::Shape { what: "columns of the starting model", expected: d, found: model.dim() }.into());
                 }
@@ -159,7 +180,7 @@ impl Run<'_> {
             }
             Start::Principal if self.restart == 0 => {
                 let filled = MeanFilled { data, mean: &self.survey.mean };
-                let model = from_spectrum(&Spectrum::of(&filled, q, Solver::Auto, seed)?, q, seed)?.model;
+                let model = from_spectrum(&Spectrum::by(&filled, q, Solver::Auto, seed, passes)?, q, seed)?.model;
                 // from σ² = 0 EM would not move
                 let noise = model.noise_variance().max(1e-3 * variance);
                 Ppca::new(model.mean().clone(), model.loadings().clone(), noise)?
@@ -225,9 +246,25 @@ impl Algorithm<dyn RowSource + '_> for Run<'_> {
     type Output = Ppca;
 
     fn init(&self, data: &(dyn RowSource + '_), seed: u64) -> Result<State> {
-        let mut state = State { model: self.start(data, seed)?, expectations: None, floored: false };
+        self.init_watched(data, seed, &mut Passes::new(&mut unwatched, (0, 1), 0))
+    }
+
+    fn init_watched(&self, data: &(dyn RowSource + '_), seed: u64, passes: &mut Passes<'_>) -> Result<State> {
+        let floored = match &self.em.start {
+            Start::Resume(earlier) => earlier.repairs.iter().any(|r| matches!(r.kind, RepairKind::NoiseFloored { .. })),
+            _ => false,
+        };
+        let mut state = State { model: self.start(data, seed, passes)?, expectations: None, floored };
         self.evaluate(&mut state, data)?;
+        passes.done()?;
         Ok(state)
+    }
+
+    fn resumed_at(&self) -> Option<f64> {
+        match &self.em.start {
+            Start::Resume(earlier) => earlier.trace.last().copied(),
+            _ => None,
+        }
     }
 
     fn step(&self, state: &mut State, data: &(dyn RowSource + '_)) -> Result<Step> {

@@ -20,6 +20,7 @@
 use super::lanczos::{self, Ritz};
 use super::{Spectrum, fix_signs};
 use crate::error::{ErrorKind, Result};
+use crate::fit::Passes;
 use crate::linalg;
 use crate::linear_gaussian::LOG_2PI;
 use crate::moments::{provisional_centre, small_blocks};
@@ -326,10 +327,14 @@ fn scores(data: &dyn RowSource, centre: &Array1<f64>, axes: &Array2<f64>, combin
 }
 
 /// The leading part of the spectrum of complete rows; `None` where the certificate does not let it pass.
-pub(super) fn spectrum(data: &dyn RowSource, components: usize) -> Result<Option<Spectrum>> {
-    let Some(sketch) = centred_sketch(data)? else { return Ok(None) };
+pub(super) fn spectrum(data: &dyn RowSource, components: usize, passes: &mut Passes<'_>) -> Result<Option<Spectrum>> {
+    let sketch = centred_sketch(data)?;
+    passes.done()?;
+    let Some(sketch) = sketch else { return Ok(None) };
     let Some(cut) = sketch.cut(components)? else { return Ok(None) };
-    sketch.refine(data, &cut, components)
+    let refined = sketch.refine(data, &cut, components)?;
+    passes.done()?;
+    Ok(refined)
 }
 
 #[cfg(test)]
@@ -340,6 +345,10 @@ mod tests {
     use rand::RngExt;
 
     const SHAPE: (usize, usize) = (1100, 256);
+
+    fn spectrum(data: &dyn RowSource, components: usize) -> Result<Option<Spectrum>> {
+        super::spectrum(data, components, &mut Passes::new(&mut crate::fit::unwatched, (0, 1), 0))
+    }
 
     fn normal(shape: (usize, usize), index: u64) -> Array2<f64> {
         let mut rng = stream(21, Purpose::Sample, index);

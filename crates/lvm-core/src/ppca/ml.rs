@@ -2,7 +2,7 @@
 
 use super::{Ppca, Solver, Spectrum};
 use crate::error::{Error, Result};
-use crate::fit::{Fitted, Repair, RepairKind, Status};
+use crate::fit::{Fitted, Repair, RepairKind, Status, Watch, unwatched};
 use crate::linear_gaussian::LOG_2PI;
 use crate::mutant::planted;
 use crate::rows::RowSource;
@@ -56,8 +56,16 @@ impl PpcaMl {
     /// # Errors
     /// If the data is unusable or has missing entries, has fewer than two rows or no variation, or if not q < D.
     pub fn fit(&self, data: &dyn RowSource, seed: u64) -> Result<Fitted<Ppca>> {
+        self.fit_watched(data, seed, &mut unwatched)
+    }
+
+    /// As [`fit`](Self::fit), telling `watch` after every pass over the rows.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) if `watch` stops: half a closed form is nothing.
+    pub fn fit_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Fitted<Ppca>> {
         check_components(self.components, data.n_cols())?;
-        let spectrum = Spectrum::leading(data, self.components, self.solver, seed)?;
+        let spectrum = Spectrum::leading(data, self.components, self.solver, seed, watch)?;
         from_spectrum(&spectrum, self.components, seed)
     }
 }

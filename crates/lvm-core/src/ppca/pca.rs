@@ -2,6 +2,7 @@
 
 use super::{Ppca, Solver, Spectrum};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fit::{Watch, unwatched};
 use crate::linalg;
 use crate::model::LatentModel;
 use crate::moments::refuse_missing;
@@ -56,7 +57,15 @@ impl Pca {
     /// # Errors
     /// If the data is unusable or has missing entries, or `components` is too large.
     pub fn fit(data: &dyn RowSource, components: usize, solver: Solver, seed: u64) -> Result<Self> {
-        let spectrum = Spectrum::leading(data, components, solver, seed)?;
+        Self::fit_watched(data, components, solver, seed, &mut unwatched)
+    }
+
+    /// As [`fit`](Self::fit), telling `watch` after every pass over the rows.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); [`ErrorKind::Cancelled`] if `watch` stops.
+    pub fn fit_watched(data: &dyn RowSource, components: usize, solver: Solver, seed: u64, watch: Watch<'_>) -> Result<Self> {
+        let spectrum = Spectrum::leading(data, components, solver, seed, watch)?;
         let most = spectrum.rows.min(data.n_cols());
         if components > most {
             let message = format!("{components} asked for, but {} rows of {} columns have {most}", spectrum.rows, data.n_cols());

@@ -2,6 +2,7 @@
 
 use super::{Spectrum, fix_signs};
 use crate::error::Result;
+use crate::fit::Passes;
 use crate::linalg;
 use crate::moments::mean_and_variances;
 use crate::random::{Purpose, stream};
@@ -71,18 +72,20 @@ fn orthonormal(space: Option<&Array2<f64>>, y: &Array2<f64>) -> Result<Array2<f6
 pub(super) fn spectrum(
     data: &dyn RowSource,
     components: usize,
-    oversampling: usize,
-    power_iterations: usize,
+    (oversampling, power_iterations): (usize, usize),
     seed: u64,
+    passes: &mut Passes<'_>,
 ) -> Result<Spectrum> {
     let d = data.n_cols();
     let (weight, mean, variances) = mean_and_variances(data)?;
+    passes.done()?;
     let l = (components + oversampling).clamp(1, d);
     let mut rng = stream(seed, Purpose::Projection, 0);
     let start = Array2::from_shape_simple_fn((d, l), || StandardNormal.sample(&mut rng));
     let mut block = orthonormal(None, &start)?;
     let mut space = block.clone();
     let mut image = apply(data, &mean, weight, block.view())?;
+    passes.done()?;
     let mut last = image.clone();
     for _ in 0..power_iterations {
         let room = (d - space.ncols()).min(last.ncols());
@@ -94,6 +97,7 @@ pub(super) fn spectrum(
             break;
         }
         last = apply(data, &mean, weight, block.view())?;
+        passes.done()?;
         // invariant: both have d rows
         space = concatenate(Axis(1), &[space.view(), block.view()]).expect("Krylov space");
         // invariant: as above

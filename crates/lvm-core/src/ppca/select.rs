@@ -5,8 +5,8 @@ use super::ml::from_spectrum;
 use super::survey::Survey;
 use super::{Ppca, PpcaEm, Solver, Spectrum, n_parameters};
 use crate::criteria::Criteria;
-use crate::error::{Error, Result, count};
-use crate::fit::{Fitted, Status, Watch, unwatched};
+use crate::error::{Error, ErrorKind, Result, count};
+use crate::fit::{Fitted, Progress, Status, Watch, unwatched};
 use crate::random::{Purpose, stream};
 use crate::rows::{Missing, RowSource, Rows, n_present, total_weight};
 use crate::selection::{Candidate, Criterion, Selection};
@@ -66,11 +66,12 @@ impl PpcaSelect {
         self.select_watched(data, seed, &mut unwatched)
     }
 
-    /// As [`select`](Self::select), telling `watch` after every iteration of the fits to all rows. The closed form has none, so only
-    /// tables with missing entries have something to tell. A watch that stops ends the search with the candidates tried until then.
+    /// As [`select`](Self::select), telling `watch` of every pass of an eigen-decomposition and every fit in closed form, and of every
+    /// iteration of EM, in the fits to all rows and in those of the folds. A watch that stops ends the search with the candidates tried
+    /// until then; one that stops in the folds leaves the held-out log-likelihoods out.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// As [`select`](Self::select); [`ErrorKind::Cancelled`] if `watch` stops before a candidate could be judged.
     pub fn select_watched(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Selection<Ppca>> {
         check_shape(data, None)?;
         if self.components.is_empty() {
@@ -80,45 +81,61 @@ impl PpcaSelect {
             return Err(Error::config("criterion", "ICL is for mixtures; PPCA has BIC, AIC, Laplace evidence and held-out likelihood"));
         }
         let complete = data.missing() == Missing::Refuse || Survey::of(data)?.complete;
-        let spectrum = if complete { Some(self.spectrum(data, seed)?) } else { None };
-        let mut fits = self.fits(data, spectrum.as_ref(), seed, watch);
+        let mut stopped = false;
+        let mut told = |progress: &Progress| {
+            let flow = watch(progress);
+            stopped |= flow.is_break();
+            flow
+        };
+        let spectrum = if complete { Some(self.spectrum(data, seed, &mut told)?) } else { None };
+        let (mut fits, cut_short) = self.fits(data, spectrum.as_ref(), seed, &mut told);
         let mut table: Vec<Candidate> =
             self.components.iter().zip(&fits).map(|(&q, fit)| tabulate(q, fit, data, spectrum.as_ref())).collect();
-        if self.criterion == Criterion::HeldOut {
-            for (candidate, held_out) in table.iter_mut().zip(self.held_out(data, complete, seed)?) {
+        if self.criterion == Criterion::HeldOut && !cut_short {
+            for (candidate, held_out) in table.iter_mut().zip(self.held_out(data, complete, seed, &mut told)?) {
                 // the table says why
                 let _ = candidate.cross_validated(held_out);
             }
         }
-        let best = best_of(&table, self.criterion)?;
+        let best = match best_of(&table, self.criterion) {
+            Err(_) if stopped => return Err(ErrorKind::Cancelled.into()),
+            best => best?,
+        };
         Ok(Selection { table, criterion: self.criterion, best, fitted: fits.swap_remove(best)? })
     }
 
     /// The spectrum with axes for the largest q that there can be.
-    fn spectrum(&self, data: &dyn RowSource, seed: u64) -> Result<Spectrum> {
+    fn spectrum(&self, data: &dyn RowSource, seed: u64, watch: Watch<'_>) -> Result<Spectrum> {
         let largest = self.components.iter().copied().filter(|q| *q < data.n_cols()).max().unwrap_or(0);
-        Spectrum::of(data, largest, self.solver, seed)
+        Spectrum::watched(data, largest, self.solver, seed, watch)
     }
 
-    /// The fits of all q, or of those until `watch` said to stop.
-    fn fits(&self, data: &dyn RowSource, spectrum: Option<&Spectrum>, seed: u64, watch: Watch<'_>) -> Fits {
+    /// The fits of all q, or of those until `watch` said to stop, and whether it did.
+    fn fits(&self, data: &dyn RowSource, spectrum: Option<&Spectrum>, seed: u64, watch: Watch<'_>) -> (Fits, bool) {
         let mut fits = Vec::with_capacity(self.components.len());
         for &q in &self.components {
-            let fit = match spectrum {
-                Some(spectrum) => super::ml::check_components(q, data.n_cols()).and_then(|()| from_spectrum(spectrum, q, seed)),
-                None => PpcaEm { components: q, ..self.em.clone() }.fit_watched(data, seed, watch),
+            let (fit, stopped) = match spectrum {
+                Some(spectrum) => {
+                    let fit = super::ml::check_components(q, data.n_cols()).and_then(|()| from_spectrum(spectrum, q, seed));
+                    let stopped = fit.as_ref().is_ok_and(|fit| watch(&of_closed_form(fit)).is_break());
+                    (fit, stopped)
+                }
+                None => {
+                    let fit = PpcaEm { components: q, ..self.em.clone() }.fit_watched(data, seed, watch);
+                    let stopped = fit.as_ref().map_or_else(Error::is_cancelled, |fit| fit.status == Status::Cancelled);
+                    (fit, stopped)
+                }
             };
-            let cancelled = fit.as_ref().is_ok_and(|f| f.status == Status::Cancelled);
             fits.push(fit);
-            if cancelled {
-                break;
+            if stopped {
+                return (fits, true);
             }
         }
-        fits
+        (fits, false)
     }
 
     /// Σ over folds of the log-likelihood of the rows left out, divided by N, for each q. A fold is the same source with other weights.
-    fn held_out(&self, data: &dyn RowSource, complete: bool, seed: u64) -> Result<Vec<Result<f64>>> {
+    fn held_out(&self, data: &dyn RowSource, complete: bool, seed: u64, watch: Watch<'_>) -> Result<Vec<Result<f64>>> {
         let n = n_present(data);
         if self.folds < 2 || self.folds > n {
             return Err(Error::config("folds", format!("{} of {}; 2 to {n} are possible", count(self.folds, "fold"), count(n, "row"))));
@@ -136,9 +153,15 @@ impl PpcaSelect {
             }
             let training = Rows::new(data).weighted(inside.view())?;
             let test = Rows::new(data).weighted(outside.view())?;
-            // if the rows left have no spectrum, each fit says so in its own words
-            let spectrum = if complete { self.spectrum(&training, seed).ok() } else { None };
-            let fits = self.fits(&training, spectrum.as_ref(), seed, &mut unwatched);
+            let spectrum = match complete.then(|| self.spectrum(&training, seed, &mut *watch)) {
+                Some(Err(error)) if error.is_cancelled() => return Ok(self.components.iter().map(|_| cancelled()).collect()),
+                // if the rows left have no spectrum, each fit says so in its own words
+                spectrum => spectrum.and_then(Result::ok),
+            };
+            let (fits, stopped) = self.fits(&training, spectrum.as_ref(), seed, &mut *watch);
+            if stopped {
+                return Ok(self.components.iter().map(|_| cancelled()).collect());
+            }
             for (total, fit) in totals.iter_mut().zip(fits) {
                 if let Ok(sum) = total {
                     match fit.and_then(|fit| fit.model.log_likelihood(&test)) {
@@ -151,6 +174,15 @@ impl PpcaSelect {
         let weight = weights.sum();
         Ok(totals.into_iter().map(|total| total.map(|total| total / weight)).collect())
     }
+}
+
+/// What a watch is told of a fit in closed form.
+fn of_closed_form(fitted: &Fitted<Ppca>) -> Progress {
+    Progress { restart: 0, restarts: 1, iteration: 1, max_iterations: 1, objective: fitted.objective() }
+}
+
+fn cancelled<T>() -> Result<T> {
+    Err(ErrorKind::Cancelled.into())
 }
 
 /// The entry of a candidate with `q` components.

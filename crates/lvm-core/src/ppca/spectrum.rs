@@ -2,6 +2,7 @@
 
 use super::{fix_signs, mixed, randomized};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fit::{Passes, Watch, unwatched};
 use crate::linalg;
 use crate::moments::{mean_and_variances, moments, refuse_missing};
 use crate::rows::{RowSource, n_present};
@@ -67,16 +68,29 @@ impl Spectrum {
     /// If the data is unusable or has missing entries, if there are fewer than two rows or all are equal, or if `components` is
     /// more than D.
     pub fn of(data: &dyn RowSource, components: usize, solver: Solver, seed: u64) -> Result<Self> {
+        Self::watched(data, components, solver, seed, &mut unwatched)
+    }
+
+    /// As [`of`](Self::of), telling `watch` after every pass over the rows.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of); [`ErrorKind::Cancelled`] if `watch` stops.
+    pub fn watched(data: &dyn RowSource, components: usize, solver: Solver, seed: u64, watch: Watch<'_>) -> Result<Self> {
+        Self::by(data, components, solver, seed, &mut Passes::new(watch, (0, 1), 0))
+    }
+
+    /// By one of the routes.
+    pub(super) fn by(data: &dyn RowSource, components: usize, solver: Solver, seed: u64, passes: &mut Passes<'_>) -> Result<Self> {
         let (n, d) = check(data, components)?;
         let exact = n.min(d) <= EXACT_SIDE;
         let spectrum = match solver {
-            Solver::Auto if exact && n < d => gram(data, components),
-            Solver::Auto if exact => covariance(data, components),
-            Solver::Auto => randomized::spectrum(data, components, 10, 6, seed),
-            Solver::Covariance => covariance(data, components),
-            Solver::Gram => gram(data, components),
+            Solver::Auto if exact && n < d => gram(data, components, passes),
+            Solver::Auto if exact => covariance(data, components, passes),
+            Solver::Auto => randomized::spectrum(data, components, (10, 6), seed, passes),
+            Solver::Covariance => covariance(data, components, passes),
+            Solver::Gram => gram(data, components, passes),
             Solver::Randomized { oversampling, power_iterations } => {
-                randomized::spectrum(data, components, oversampling, power_iterations, seed)
+                randomized::spectrum(data, components, (oversampling, power_iterations), seed, passes)
             }
         }?;
         spectrum.varied()
@@ -86,17 +100,18 @@ impl Spectrum {
     ///
     /// # Errors
     /// As [`of`](Self::of).
-    pub(super) fn leading(data: &dyn RowSource, components: usize, solver: Solver, seed: u64) -> Result<Self> {
+    pub(super) fn leading(data: &dyn RowSource, components: usize, solver: Solver, seed: u64, watch: Watch<'_>) -> Result<Self> {
+        let passes = &mut Passes::new(watch, (0, 1), 0);
         if solver == Solver::Auto {
             let (n, d) = check(data, components)?;
             if d <= EXACT_SIDE
                 && mixed::worthwhile(n, d, components)
-                && let Some(spectrum) = mixed::spectrum(data, components)?
+                && let Some(spectrum) = mixed::spectrum(data, components, passes)?
             {
                 return spectrum.varied();
             }
         }
-        Spectrum::of(data, components, solver, seed)
+        Spectrum::by(data, components, solver, seed, passes)
     }
 
     /// Refuses rows that are all equal.
@@ -146,8 +161,9 @@ fn assemble(weight: f64, rows: usize, mean: Array1<f64>, values: Array1<f64>, mu
     Spectrum { weight, rows, mean, eigenvalues: values.mapv_into(|v| v.max(0.0)), axes, total_variance, complete: true }
 }
 
-fn covariance(data: &dyn RowSource, components: usize) -> Result<Spectrum> {
+fn covariance(data: &dyn RowSource, components: usize, passes: &mut Passes<'_>) -> Result<Spectrum> {
     let m = moments(data)?;
+    passes.done()?;
     let (values, vectors) = linalg::eigh(m.covariance.view())?;
     let axes = vectors.slice_axis(Axis(1), Slice::from(..components)).to_owned();
     Ok(assemble(m.weight, m.rows, m.mean, values, axes, m.covariance.diag().sum()))
@@ -162,9 +178,10 @@ impl Merge for Centred {
     }
 }
 
-fn gram(data: &dyn RowSource, components: usize) -> Result<Spectrum> {
+fn gram(data: &dyn RowSource, components: usize, passes: &mut Passes<'_>) -> Result<Spectrum> {
     let d = data.n_cols();
     let (weight, mean, variances) = mean_and_variances(data)?;
+    passes.done()?;
     // Y has rows √(w/N) (x − x̄): S = Yᵀ Y, and Y Yᵀ has the same eigenvalues
     let rows = sweep(
         data,
@@ -178,6 +195,7 @@ fn gram(data: &dyn RowSource, components: usize) -> Result<Spectrum> {
             Ok(())
         },
     )?;
+    passes.done()?;
     // invariant: every row pushed d numbers
     let y = Array2::from_shape_vec((rows.0.len() / d, d), rows.0).expect("centred rows");
     let mut inner = Array2::zeros((y.nrows(), y.nrows()));

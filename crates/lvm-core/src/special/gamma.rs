@@ -30,6 +30,7 @@ pub fn digamma(x: f64) -> f64 {
 /// # Panics
 /// If the slices differ in length.
 pub fn exp_digamma(x: &[f64], out: &mut [f64]) {
+    // invariant: both slices are the caller's own, as under Panics
     assert_eq!(x.len(), out.len(), "slices of one length");
     simd::run(ExpDigamma { x, out });
 }

@@ -54,6 +54,7 @@ pub fn sigmoid_softplus_slice(x: &mut [f64], softplus: &mut [f64]) {
             }
         }
     }
+    // invariant: both slices are the caller's own, as under Panics
     assert_eq!(x.len(), softplus.len(), "one softplus for each entry");
     simd::run(Op(x, softplus));
 }

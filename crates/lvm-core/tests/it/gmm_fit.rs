@@ -212,7 +212,9 @@ fn a_watch_sees_every_iteration_and_can_stop() {
     let mut seen = Vec::new();
     let fitted = em(3, CovarianceType::Full)
         .fit_watched(&x, 1, &mut |p: &Progress| {
-            seen.push((p.restart, p.iteration, p.objective));
+            if p.iteration > 0 {
+                seen.push((p.restart, p.iteration, p.objective));
+            }
             if seen.len() == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();

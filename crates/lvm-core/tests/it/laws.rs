@@ -1,6 +1,7 @@
 //! The laws of lvm-testkit over every model and every way to fit it, with and without missing entries, for tables of f64 and of f32.
 
 use lvm_core::Result;
+use lvm_core::model::Infer;
 use lvm_core::rows::{RowSource, Rows};
 use ndarray::{Array1, Array2};
 
@@ -46,6 +47,11 @@ trait Numbers {
     fn numbers(&self) -> Vec<f64>;
 }
 
+/// A posterior that is not the right one: elsewhere and wider, so that bounds have a gap to close and no draw is rare.
+trait Elsewhere: Infer {
+    fn elsewhere(&self, x: &dyn RowSource) -> Result<Self::Q>;
+}
+
 /// A fit reduced to its numbers.
 fn numbers<M: Numbers>(
     fit: impl Fn(&dyn RowSource) -> Result<lvm_core::fit::Fitted<M>> + Sync,
@@ -64,7 +70,7 @@ macro_rules! model_laws {
         mod model {
             use super::*;
             use lvm_core::random::{Purpose, stream};
-            use lvm_testkit::{calibration, density};
+            use lvm_testkit::{bound, calibration, density};
 
             #[test]
             fn bayes_identity() {
@@ -86,6 +92,11 @@ macro_rules! model_laws {
                 density::bayes_identity(&$model, &x, &mut stream(5, Purpose::Sample, 5)).unwrap();
                 density::map_is_the_mode(&$model, &x, &mut stream(5, Purpose::Sample, 6)).unwrap();
                 density::rows_are_independent(&$model, &x).unwrap();
+                let model = $model;
+                bound::exact_posterior_closes_the_bound(&model, &model.infer(&x).unwrap(), &x, 5).unwrap();
+                let q = model.elsewhere(&x).unwrap();
+                bound::elbo_is_below_the_evidence(&model, &q, &x, 6).unwrap();
+                bound::importance_weighting_tightens(&model, &q, &x, 7).unwrap();
             }
 
             #[test]
@@ -95,10 +106,21 @@ macro_rules! model_laws {
 
             #[test]
             fn the_exact_posterior_closes_the_bound() {
-                use lvm_core::model::Infer;
                 let x = $x;
                 let model = $model;
-                lvm_testkit::bound::exact_posterior_closes_the_bound(&model, &model.infer(&x).unwrap(), &x, 5).unwrap();
+                bound::exact_posterior_closes_the_bound(&model, &model.infer(&x).unwrap(), &x, 5).unwrap();
+            }
+
+            #[test]
+            fn bounds_of_a_wrong_posterior_are_bounds() {
+                let x = $x;
+                let model = $model;
+                let q = model.elsewhere(&x).unwrap();
+                bound::elbo_is_below_the_evidence(&model, &q, &x, 6).unwrap();
+                bound::importance_weighting_tightens(&model, &q, &x, 7).unwrap();
+                // and there is a gap to speak of: bounds of the posterior itself would prove nothing
+                let evidence = lvm_core::model::Evidence::log_evidence(&model, &x).unwrap().sum();
+                assert!(lvm_core::bound::elbo(&model, &q, &x, 100, 8).unwrap().total.mean < evidence - 0.1 * x.nrows() as f64);
             }
 
             #[test]
@@ -135,6 +157,7 @@ macro_rules! fit_laws {
             #[test]
             fn runs_repeat() {
                 invariance::runs_repeat(&numbers($fit), &$x).unwrap();
+                invariance::runs_repeat(&numbers($fit), &$x.mapv(|v| v as f32)).unwrap();
             }
 
             #[test]
@@ -145,11 +168,13 @@ macro_rules! fit_laws {
             #[test]
             fn weights_are_repetition() {
                 invariance::weights_are_repetition(&numbers($fit), &$x, $relative).unwrap();
+                invariance::weights_are_repetition(&numbers($fit), &$x.mapv(|v| v as f32), $relative).unwrap();
             }
 
             #[test]
             fn layout_does_not_matter() {
                 invariance::layout_does_not_matter(&numbers($fit), &$x).unwrap();
+                invariance::layout_does_not_matter(&numbers($fit), &$x.mapv(|v| v as f32)).unwrap();
             }
 
             #[test]

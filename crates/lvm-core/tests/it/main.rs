@@ -11,3 +11,5 @@ mod limits;
 mod numerics;
 mod ppca;
 mod regressions;
+mod resume;
+mod watch;

@@ -1,9 +1,13 @@
 //! Traps others fell into, each by name. Those that need a model's own machinery stand with it: rows [[9999],[0]] and K = N in
 //! gmm_fit, a mean of 1e5 in f32 in ppca, whitening of a rank-deficient table in ppca/choice.
 
+use lvm_core::conjugate::NormalMean;
+use lvm_core::dist::{Normal, Univariate};
 use lvm_core::fa::{FaMl, FaSelect};
 use lvm_core::fit::{Stopping, best_of};
 use lvm_core::gmm::{CovarianceType, GmmEm, GmmSelect, Start};
+use lvm_core::linear_gaussian::LinearGaussian;
+use lvm_core::model::Infer;
 use lvm_core::model::{Evidence, LatentModel};
 use lvm_core::ppca::{Pca, PpcaEm, PpcaMl, PpcaSelect, Solver};
 use lvm_core::rows::Rows;
@@ -83,7 +87,10 @@ fn the_watch_is_told_of_every_iteration_also_the_last() {
     let mut told = Vec::new();
     let fitted = GmmEm { components: 2, restarts: 1, ..Default::default() }
         .fit_watched(&x, 1, &mut |p| {
-            told.push(p.objective);
+            // what is told of the passes before the first iteration has no objective
+            if p.iteration > 0 {
+                told.push(p.objective);
+            }
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -158,5 +165,82 @@ fn a_singleton_among_96_components_keeps_its_own() {
         assert!((model.means()[[own, 0]] - 900.0).abs() < 1e-6 && model.dim() == 2);
         // alone: one row of 1500
         assert!((model.weights()[own] * 1500.0 - 1.0).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn uniform_random_responsibilities_end_in_the_symmetric_saddle_and_are_no_default() {
+    // three clusters on a line, far apart
+    let x = Array2::from_shape_fn((300, 2), |(i, j)| {
+        let place = 10.0 * (i % 3) as f64;
+        place + (i as f64 * (1.7 + 0.31 * j as f64)).sin()
+    });
+    let objective = |start: Start, components: usize| {
+        let fitted = GmmEm { components, start, restarts: 1, ..Default::default() }.fit(&x, 1).unwrap();
+        assert_eq!(fitted.status, lvm_core::fit::Status::Converged);
+        fitted.objective()
+    };
+    let one = objective(Start::default(), 1);
+    // each row is shared out evenly, but for a little noise
+    let noise = |n: usize, k: usize| 1e-5 * ((n * 3 + k) as f64 * 12.9898).sin();
+    let mut uniform = Array2::from_shape_fn((300, 3), |(n, k)| 1.0 / 3.0 + noise(n, k));
+    uniform.rows_mut().into_iter().for_each(|mut row| row /= row.sum());
+    let saddle = objective(Start::Responsibilities(uniform), 3);
+    // all components are the table: three explain no more than one does (the noise enters squared)
+    assert!((saddle - one).abs() < 1e-6, "{saddle} {one}");
+    // the default finds the clusters, which are worth about log 3 less than a density of ten times the width each way
+    assert!(matches!(Start::default(), Start::KMeansPlusPlus));
+    assert!(matches!(GmmEm::default().start, Start::KMeansPlusPlus) && matches!(GmmSelect::default().em.start, Start::KMeansPlusPlus));
+    assert!(objective(Start::default(), 3) > saddle + 1.0);
+}
+
+#[test]
+fn pymc_6271_a_normal_prior_and_one_far_observation() {
+    // prior N(0, 1), σ = 0.5, y = 10: mean 10 / (1 + 0.25) = 8, variance 0.25 / 1.25 = 0.2, in every model that contains it
+    let conjugate = NormalMean::new(Normal::new(0.0, 1.0).unwrap(), 0.5).unwrap().posterior(ndarray::array![10.0].view()).unwrap();
+    let rounding = 1e-14;
+    assert!((conjugate.mean().mean() - 8.0).abs() < rounding && (conjugate.mean().variance() - 0.2).abs() < rounding);
+    let (mean, loadings) = (ndarray::array![0.0], ndarray::array![[1.0]]);
+    let linear = LinearGaussian::new(mean.clone(), loadings.clone(), ndarray::array![0.25]).unwrap();
+    let ppca = lvm_core::ppca::Ppca::new(mean.clone(), loadings.clone(), 0.25).unwrap();
+    let fa = lvm_core::fa::FactorAnalysis::new(mean, loadings, ndarray::array![0.25]).unwrap();
+    let y = ndarray::array![[10.0]];
+    for posterior in [linear.infer(&y).unwrap(), ppca.infer(&y).unwrap(), fa.infer(&y).unwrap()] {
+        assert!((posterior.mean()[[0, 0]] - 8.0).abs() < rounding && (posterior.covariance(0)[[0, 0]] - 0.2).abs() < rounding);
+    }
+}
+
+#[test]
+fn ppca_by_em_with_one_latent_with_all_that_rows_allow_and_with_one_too_many() {
+    // q = min(N, D) − 1 with fewer rows than columns: the rows lie in the span of the axes, and the noise goes to its floor
+    let few = table(6, 9);
+    let stopping = Stopping { max_iterations: 400, tolerance: 0.0 };
+    let exact = PpcaMl { components: 5, ..Default::default() }.fit(&few, 0).unwrap();
+    let em = PpcaEm { components: 5, stopping, ..Default::default() }.fit(&few, 0).unwrap();
+    for fitted in [&exact, &em] {
+        assert!(fitted.objective().is_finite());
+        assert!(fitted.repairs.iter().any(|r| matches!(r.kind, lvm_core::fit::RepairKind::NoiseFloored { .. })), "{:?}", fitted.repairs);
+        let error = &fitted.model.project(&few).unwrap() - &few;
+        // σ at 16 D ε λ₁: 1e-7 of the largest spread
+        assert!(error.iter().all(|e| e.abs() < 1e-6), "{error}");
+    }
+    // more rows than columns, q = D − 1: the unrestricted Gaussian, which EM reaches
+    let many = table(80, 4);
+    let exact = PpcaMl { components: 3, ..Default::default() }.fit(&many, 0).unwrap();
+    let em = PpcaEm { components: 3, stopping: Stopping { max_iterations: 2000, tolerance: 1e-13 }, ..Default::default() }
+        .fit(&many, 0)
+        .unwrap();
+    // EM stops when an iteration gains less than 1e-13
+    assert!((em.objective() - exact.objective()).abs() < 1e-9 && em.repairs.is_empty());
+    // q = 1 of one column's worth of variation, and q = D, which leaves no direction for the noise
+    let one = PpcaEm { components: 1, ..Default::default() }.fit(&many, 0).unwrap();
+    let exact = PpcaMl { components: 1, ..Default::default() }.fit(&many, 0).unwrap();
+    assert!((one.objective() - exact.objective()).abs() < 1e-6);
+    for x in [&few, &many] {
+        let d = x.ncols();
+        let message = PpcaEm { components: d, ..Default::default() }.fit(x, 0).unwrap_err().to_string();
+        assert!(message.contains("components") && message.contains(&format!("up to {}", d - 1)), "{message}");
+        // plain PCA has no noise and takes all of them
+        assert_eq!(Pca::fit(x, d.min(x.nrows()), Solver::Auto, 0).unwrap().components().nrows(), d.min(x.nrows()));
     }
 }

@@ -234,3 +234,77 @@ fn fits_from_disk_are_those_from_memory() {
         }
     }
 }
+
+/// Holes and row weights, in every way to leave a file on disk: what EM makes of them is what it makes of the array, bit for bit.
+#[test]
+fn holes_and_weights_on_disk_are_those_in_memory() {
+    use lvm_core::fa::{FaMl, Method};
+    use lvm_core::fit::Stopping;
+    use lvm_core::gmm::GmmEm;
+    use lvm_core::ppca::PpcaEm;
+    use lvm_core::rows::Rows;
+    let folder = tempfile::tempdir().unwrap();
+    let iris = lvm_data::datasets::iris().unwrap();
+    let mut x = iris.x.clone();
+    (0..150).step_by(4).for_each(|i| x[[i, i % 4]] = f64::NAN);
+    let weights = ndarray::Array1::from_shape_fn(150, |i| (i % 3) as f64);
+    let mut stored = x.clone();
+    stored.push_column(weights.view()).unwrap();
+    let names: Vec<String> = (1..=5).map(|j| format!("x{j}")).collect();
+    let options = ReadOptions { weights: Some("x5".into()), missing: Missing::Integrate, ..Default::default() };
+    let memory = Rows::new(&x).missing_as_nan().weighted(weights.view()).unwrap();
+    let stopping = Stopping { max_iterations: 9, tolerance: 0.0 };
+    let gmm = GmmEm { components: 3, stopping, ..GmmEm::default() };
+    let ppca = PpcaEm { components: 2, stopping, ..PpcaEm::default() };
+    let fa = FaMl { factors: 1, method: Method::Squarem, restarts: 2, stopping, ..FaMl::default() };
+    let fits = |data: &dyn RowSource| (gmm.fit(data, 7).unwrap(), ppca.fit(data, 7).unwrap(), fa.fit(data, 7).unwrap());
+    let want = fits(&memory);
+    assert_eq!(want.0.iterations(), 9);
+    for name in ["holes.npy", "holes.csv"] {
+        let path = folder.path().join(name);
+        output::write(&path, &names, &stored).unwrap();
+        for source in ways(&path, &options) {
+            let found = fits(&*source);
+            assert_eq!((found.0.model, found.0.trace), (want.0.model.clone(), want.0.trace.clone()), "{name}");
+            assert_eq!((found.1.model, found.1.trace), (want.1.model.clone(), want.1.trace.clone()), "{name}");
+            assert_eq!((found.2.model, found.2.trace), (want.2.model.clone(), want.2.trace.clone()), "{name}");
+        }
+    }
+}
+
+/// The way through single precision that PPCA takes for large tables does not depend on where the table is either.
+#[test]
+fn ppca_by_way_of_single_precision_is_the_same_from_disk() {
+    use lvm_core::ppca::{PpcaMl, Solver};
+    let folder = tempfile::tempdir().unwrap();
+    // N ≥ 4 D, D ≥ 256; three strong directions
+    let x = Array2::from_shape_fn((1100, 256), |(i, j)| {
+        let (i, j) = (i as f64, j as f64);
+        let strong =
+            4.0 * (i * 1.3).sin() * (j * 0.7).cos() + 2.0 * (i * 0.37).cos() * (j * 1.9).sin() + (i * 0.11).sin() * (j * 0.3).cos();
+        strong + 0.5 * (i * j * 0.917 + j * j * 0.31).sin()
+    });
+    let fit = |data: &dyn RowSource, solver| PpcaMl { components: 3, solver }.fit(data, 0).unwrap();
+    let (want, exact) = (fit(&x, Solver::Auto), fit(&x, Solver::Covariance));
+    // the same likelihood, and other bits: it was the other way
+    assert!((want.objective() / exact.objective() - 1.0).abs() < 1e-11 && want.model != exact.model);
+    let names: Vec<String> = (1..=256).map(|j| format!("x{j}")).collect();
+    for name in ["x.npy", "x.csv"] {
+        let path = folder.path().join(name);
+        output::write(&path, &names, &x).unwrap();
+        for source in ways(&path, &ReadOptions::default()) {
+            assert_eq!(fit(&*source, Solver::Auto), want, "{name}");
+        }
+    }
+    // weighted rows take the same way
+    let weights = ndarray::Array1::from_shape_fn(1100, |i| (i % 3) as f64);
+    let mut stored = x.clone();
+    stored.push_column(weights.view()).unwrap();
+    let options = ReadOptions { weights: Some("x257".into()), ..Default::default() };
+    let want = fit(&lvm_core::rows::Rows::new(&x).weighted(weights.view()).unwrap(), Solver::Auto);
+    let path = folder.path().join("weighted.npy");
+    output::write_npy(&path, &stored).unwrap();
+    for source in ways(&path, &options) {
+        assert_eq!(fit(&*source, Solver::Auto), want);
+    }
+}

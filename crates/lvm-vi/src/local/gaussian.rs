@@ -97,6 +97,7 @@ impl LocalGaussian {
     /// # Panics
     /// If there is no row `n`.
     pub fn lower(&self, n: usize) -> ArrayView2<'_, f64> {
+        // invariant: a row number is the caller's own, as under Panics
         assert!(n < self.mean.nrows(), "row {n} of {} rows", self.mean.nrows());
         self.lower[self.factor(n)].view()
     }

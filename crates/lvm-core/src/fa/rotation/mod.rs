@@ -27,6 +27,18 @@ pub enum Normalization {
 }
 
 /// A criterion of simple structure. All work on standardised loadings λ_jk = W_jk / σ_j, so units of the columns do not matter.
+///
+/// ```
+/// use lvm_core::fa::{FactorAnalysis, Rotation};
+/// use ndarray::array;
+/// let w = array![[0.8, 0.3], [0.7, 0.4], [0.6, -0.5], [0.5, -0.6]];
+/// let model = FactorAnalysis::new(array![0.0, 0.0, 0.0, 0.0], w, array![0.3, 0.4, 0.4, 0.4])?;
+/// let varimax = model.rotated(Rotation::varimax())?;
+/// assert_eq!(varimax.factor_correlations()[[0, 1]], 0.0);
+/// let oblimin = model.rotated("oblimin".parse()?)?;
+/// assert!(oblimin.factor_correlations()[[0, 1]] != 0.0);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rotation", rename_all = "snake_case")]
 #[non_exhaustive]

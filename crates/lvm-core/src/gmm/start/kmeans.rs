@@ -1,6 +1,8 @@
 //! k-means++ (Arthur & Vassilvitskii 2007, with the best of several candidates for each centre) and Lloyd's sweeps.
 
 use super::sample::{Sample, complete};
+use crate::error::Result;
+use crate::fit::Passes;
 use crate::random::Stream;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
@@ -8,9 +10,9 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 /// Sweeps of Lloyd's algorithm at most: a start need not be converged, and EM goes on from there.
 const SWEEPS: usize = 10;
 
-/// Centres (K, D) of standardised rows.
-pub(super) fn centres(sample: &Sample, k: usize, rng: &mut Stream) -> Array2<f64> {
-    let mut centres = seeds(sample, k, rng);
+/// Centres (K, D) of standardised rows. A centre found and a sweep done count as a pass.
+pub(super) fn centres(sample: &Sample, k: usize, rng: &mut Stream, passes: &mut Passes<'_>) -> Result<Array2<f64>> {
+    let mut centres = seeds(sample, k, rng, passes)?;
     let mut labels = Vec::new();
     for _ in 0..SWEEPS {
         let nearest = nearest(sample, &centres);
@@ -20,8 +22,9 @@ pub(super) fn centres(sample: &Sample, k: usize, rng: &mut Stream) -> Array2<f64
         }
         labels = new;
         move_centres(sample, &labels, &mut centres);
+        passes.done()?;
     }
-    centres
+    Ok(centres)
 }
 
 /// The squared distance on the observed entries, scaled up for the missing ones.
@@ -37,7 +40,7 @@ fn distances(sample: &Sample, centre: ArrayView1<'_, f64>) -> Vec<f64> {
 }
 
 /// k-means++: each centre is the best of 2 + ln K rows drawn with probability proportional to the squared distance.
-fn seeds(sample: &Sample, k: usize, rng: &mut Stream) -> Array2<f64> {
+fn seeds(sample: &Sample, k: usize, rng: &mut Stream, passes: &mut Passes<'_>) -> Result<Array2<f64>> {
     let mut centres = Array2::zeros((k, sample.x.ncols()));
     let first = sample.pick(&vec![1.0; sample.weights.len()], rng);
     centres.row_mut(0).assign(&complete(sample.x.row(first)));
@@ -58,8 +61,9 @@ fn seeds(sample: &Sample, k: usize, rng: &mut Stream) -> Array2<f64> {
             closest = reached;
             centres.row_mut(index).assign(&candidate);
         }
+        passes.done()?;
     }
-    centres
+    Ok(centres)
 }
 
 /// The nearest centre of every row and the squared distance to it.

@@ -25,7 +25,7 @@ fn published_rotations_of_the_ability_tests() {
     // when its criterion changes by 1e-5 of itself, which leaves the angle, and with it the loadings, uncertain by √1e-5 = 3.2e-3.
     let angle = 3.2e-3 + 5e-4;
     let fitted =
-        FaMl { factors: 2, rotation: Some(Rotation::varimax()), ..Default::default() }.fit_covariance(ability().view(), 112.0).unwrap();
+        FaMl { factors: 2, rotation: Some(Rotation::varimax()), ..Default::default() }.fit_covariance(ability().view(), 112.0, 0).unwrap();
     let model = &fitted.model;
     assert_close("uniqueness", model.uniquenesses(), [0.455, 0.589, 0.218, 0.769, 0.052, 0.334], 5.1e-4);
     let varimax = array![[0.499, 0.543], [0.156, 0.622], [0.206, 0.860], [0.109, 0.468], [0.956, 0.182], [0.785, 0.225]];
@@ -187,4 +187,26 @@ fn rotation_keeps_the_model_and_turns_the_scores() {
     // one factor has nothing to turn
     let one = fit(1, &x).model;
     assert_close("one factor", one.rotated(Rotation::oblimin()).unwrap().loadings().clone(), one.loadings().clone(), 1e-15);
+}
+
+#[test]
+fn the_matrix_of_an_orthogonal_rotation_is_orthogonal() {
+    use lvm_core::fa::Rotated;
+    let Case { x, .. } = case("fa_mtcars_2");
+    let model = fit(2, &x).model;
+    // columns of length 1 with a cosine of 0.6 between them: factors of that correlation
+    let oblique = array![[1.0, 0.6], [0.0, 0.8]];
+    let with = |rotation, matrix: &Array2<f64>| model.with_rotation(Rotated { rotation, matrix: matrix.clone(), converged: true });
+    for rotation in [Rotation::varimax(), Rotation::quartimax()] {
+        let error = with(rotation, &oblique).unwrap_err().to_string();
+        assert!(error.contains("columns 0 and 1") && error.contains("not orthogonal"), "{error}");
+    }
+    for rotation in [Rotation::promax(), Rotation::oblimin()] {
+        assert_close("Φ", with(rotation, &oblique).unwrap().factor_correlations(), array![[1.0, 0.6], [0.6, 1.0]], 1e-15);
+    }
+    // a rotation and a reflection are orthogonal; rounding of eight digits is let pass, NaN is not
+    for turned in [array![[0.6, 0.8], [-0.8, 0.6]], array![[0.6, 0.8], [0.8, -0.6]], array![[0.6 + 1e-9, 0.8], [-0.8, 0.6]]] {
+        assert_eq!(with(Rotation::varimax(), &turned).unwrap().factor_correlations(), Array2::<f64>::eye(2));
+    }
+    assert!(with(Rotation::varimax(), &array![[f64::NAN, 0.8], [-0.8, 0.6]]).is_err());
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use lvm_core::fit::{Fitted, Stopping};
-use lvm_core::gmm::{CovarianceType, Covariances, GaussianMixture, GmmEm, Start};
+use lvm_core::gmm::{ComponentPosterior, CovarianceType, Covariances, GaussianMixture, GmmEm, Start};
+use lvm_core::random::{Purpose, stream};
 use lvm_testkit::{density, estimation};
 use ndarray::Axis;
 
@@ -15,6 +16,13 @@ impl Numbers for GaussianMixture {
             Covariances::Spherical(c) => all.extend(c.iter()),
         }
         all
+    }
+}
+
+impl Elsewhere for GaussianMixture {
+    /// Every component of every row at a probability that some of a hundred draws meet.
+    fn elsewhere(&self, x: &dyn RowSource) -> Result<ComponentPosterior> {
+        ComponentPosterior::from_log_scores(self.infer(x)?.log_probabilities().mapv(|a| (0.3 * a).max(-1.5)))
     }
 }
 
@@ -64,23 +72,27 @@ macro_rules! of_type {
             #[test]
             fn restarts_restart() {
                 let x = table(200, 4);
-                let fitted = GmmEm { components: 6, covariance: $type, restarts: 4, ..Default::default() }.fit(&x, 3).unwrap();
-                estimation::restarts_restart(&fitted).unwrap();
+                let em = GmmEm { components: 6, covariance: $type, restarts: 4, ..Default::default() };
+                estimation::restarts_restart(&em.fit(&x, 3).unwrap()).unwrap();
+                estimation::restarts_restart(&em.fit(&x.mapv(|v| v as f32), 3).unwrap()).unwrap();
             }
 
             #[test]
             fn integrates_to_one_in_two_columns() {
                 let x = table(200, 4).select(Axis(1), &[0, 1]);
                 let model = em(&x, $type, 8, None).unwrap().model;
-                density::integrates_to_one(&model, &[0.0, 0.0], 40.0, 1601).unwrap();
+                density::integrates_to_one::<f64>(&model, &[0.0, 0.0], 32.0, 2049).unwrap();
+                let narrow = em(&x.mapv(|v| v as f32), $type, 8, None).unwrap().model;
+                density::integrates_to_one::<f32>(&narrow, &[0.0, 0.0], 32.0, 2049).unwrap();
             }
 
             #[test]
             fn draws_agree_with_evidence() {
                 let x = table(200, 1);
                 let model = em(&x, $type, 8, None).unwrap().model;
-                let mut rng = lvm_core::random::stream(5, lvm_core::random::Purpose::Sample, 9);
-                density::draws_agree_with_evidence(&model, 0.0, 30.0, &mut rng).unwrap();
+                density::draws_agree_with_evidence::<f64>(&model, 0.0, 32.0, &mut stream(5, Purpose::Sample, 9)).unwrap();
+                let narrow = em(&x.mapv(|v| v as f32), $type, 8, None).unwrap().model;
+                density::draws_agree_with_evidence::<f32>(&narrow, 0.0, 32.0, &mut stream(5, Purpose::Sample, 10)).unwrap();
             }
         }
     };

@@ -155,7 +155,12 @@ fn a_watch_sees_every_fit_of_a_selection_and_can_stop_it() {
         })
         .unwrap();
     assert!(calls >= all.fitted.iterations() && all.table.len() == 3);
-    let stopped = select.select_watched(&rows, 0, &mut |_| std::ops::ControlFlow::Break(())).unwrap();
+    let stopped = select
+        .select_watched(&rows, 0, &mut |p| match p.iteration {
+            0 => std::ops::ControlFlow::Continue(()),
+            _ => std::ops::ControlFlow::Break(()),
+        })
+        .unwrap();
     assert_eq!((stopped.table.len(), stopped.fitted.status), (1, Status::Cancelled));
 }
 
