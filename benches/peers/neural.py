@@ -1,11 +1,12 @@
-"""Steps of a variational autoencoder 784-400-20 by PyTorch, on request.
+"""Training steps of a variational autoencoder by PyTorch, on request.
 
-Started with the training file of binarised MNIST and the number of threads (0: PyTorch's own choice). Reads lines `MODE STEPS` from standard
-input, with MODE one of default (Adam as torch.optim.Adam comes), fused (Adam with fused=True). Answers each with one JSON line: wall time,
-user and system time of so many steps of 128 rows, and the mean bound over them. Parameters and optimizer state go on from answer to answer.
+Started with the training file of binarised MNIST, the number of threads (0: PyTorch's own choice) and a model (mlp, conv, gru). Reads lines
+`MODE STEPS` from standard input, with MODE one of default (Adam as torch.optim.Adam comes), fused (Adam with fused=True). Answers each with
+one JSON line: wall time, user and system time of so many steps of 128 rows, and the mean bound over them. Parameters and optimizer state go
+on from answer to answer.
 
-The model is that of examples/throughput.rs of lvm-deep: rows resident in memory and gathered by an index, rectified hidden layers, one draw,
-closed-form KL, Bernoulli with logits; written as PyTorch's own example writes it (binary_cross_entropy_with_logits, reduction sum).
+The models are those of examples/throughput.rs of lvm-deep: rows resident in memory and gathered by an index, one draw, closed-form KL,
+Bernoulli with logits; written as PyTorch's own example writes it (binary_cross_entropy_with_logits, reduction sum).
 """
 
 import gzip
@@ -19,19 +20,78 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+LATENTS = 20
+
 
 class Vae(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.hidden = nn.Linear(784, 400)
-        self.features = nn.Linear(400, 40)
-        self.decoder = nn.Linear(20, 400)
-        self.output = nn.Linear(400, 784)
+    """What all three share; `features` of x, and `outputs` of z and, for a decoder that sees the steps before, x."""
 
     def forward(self, x):
-        m, v = self.features(torch.relu(self.hidden(x))).chunk(2, 1)
+        m, v = self.features(x).chunk(2, 1)
         z = m + torch.exp(0.5 * v) * torch.randn_like(m)
-        return self.output(torch.relu(self.decoder(z))), m, v
+        return self.outputs(z, x), m, v
+
+
+class Mlp(Vae):
+    """784-400-20."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 2 * LATENTS))
+        self.decoder = nn.Sequential(nn.Linear(LATENTS, 400), nn.ReLU(), nn.Linear(400, 784))
+
+    def features(self, x):
+        return self.encoder(x)
+
+    def outputs(self, z, x):
+        return self.decoder(z)
+
+
+class Conv(Vae):
+    """Kernels of 4 by 4 that halve: 1-32-64 channels, then 256, and back; a bias for every pixel."""
+
+    def __init__(self):
+        super().__init__()
+        halve = dict(kernel_size=4, stride=2, padding=1)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 32, **halve), nn.ReLU(), nn.Conv2d(32, 64, **halve), nn.ReLU(), nn.Flatten(),
+            nn.Linear(3136, 256), nn.ReLU(), nn.Linear(256, 2 * LATENTS),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(LATENTS, 256), nn.ReLU(), nn.Linear(256, 3136), nn.Unflatten(1, (64, 7, 7)), nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, **halve), nn.ReLU(), nn.ConvTranspose2d(32, 1, bias=False, **halve), nn.Flatten(),
+        )
+        self.bias = nn.Parameter(torch.zeros(784))
+
+    def features(self, x):
+        return self.encoder(x.view(-1, 1, 28, 28))
+
+    def outputs(self, z, x):
+        return self.decoder(z) + self.bias
+
+
+class Gru(Vae):
+    """28 steps of 28 pixels: both ways through them, and a decoder that sees z and the line before."""
+
+    def __init__(self, hidden=128):
+        super().__init__()
+        self.encoder = nn.GRU(28, hidden, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(2 * hidden, 2 * LATENTS)
+        self.first = nn.Parameter(torch.zeros(28))
+        self.initial = nn.Linear(LATENTS, hidden)
+        self.decoder = nn.GRU(28 + LATENTS, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, 28)
+
+    def features(self, x):
+        _, last = self.encoder(x.view(-1, 28, 28))
+        return self.head(torch.cat([last[0], last[1]], 1))
+
+    def outputs(self, z, x):
+        lines = x.view(-1, 28, 28)
+        first = self.first.expand(len(x), 1, 28)
+        seen = torch.cat([torch.cat([first, lines[:, :-1]], 1), z.unsqueeze(1).expand(-1, 28, -1)], 2)
+        h, _ = self.decoder(seen, torch.tanh(self.initial(z)).unsqueeze(0))
+        return self.output(h).flatten(1)
 
 
 def cpu():
@@ -39,7 +99,7 @@ def cpu():
     return t.user + t.system
 
 
-def main(path, threads):
+def main(path, threads, kind):
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(1)
@@ -47,7 +107,7 @@ def main(path, threads):
     x = torch.from_numpy(np.frombuffer(raw[16:], np.uint8).reshape(-1, 784).astype(np.float32))
     runs = {}
     for mode in ("default", "fused"):
-        model = Vae()
+        model = {"mlp": Mlp, "conv": Conv, "gru": Gru}[kind]()
         runs[mode] = model, torch.optim.Adam(model.parameters(), lr=1e-3, fused=mode == "fused" or None)
     print(json.dumps({"version": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
@@ -72,4 +132,4 @@ def main(path, threads):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "mlp")

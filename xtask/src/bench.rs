@@ -1,9 +1,13 @@
 //! Benchmarks: ours by criterion, and side by side with peers.
 
-use crate::Outcome;
+use crate::{Outcome, libtorch};
+use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
 const PYTHON: &str = ".venv/bin/python";
+/// The part that needs libtorch and PyTorch: `--only neural`.
+const NEURAL: &str = "neural";
+const TORCH: &str = "2.11.0";
 
 /// `bench [FILTER]` or `bench --peers [FLAGS]`.
 pub(crate) fn run(shell: &Shell, arguments: &[String]) -> Outcome {
@@ -16,12 +20,80 @@ pub(crate) fn run(shell: &Shell, arguments: &[String]) -> Outcome {
     }
 }
 
-/// The same data, starts and iteration counts by scikit-learn and NumPyro and by us, in one session.
+/// Which parts `--only` asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Parts {
+    All,
+    Neural,
+    Others,
+}
+
+fn parts(flags: &[String]) -> Parts {
+    match flags.iter().position(|f| f == "--only").and_then(|at| flags.get(at + 1)) {
+        None => Parts::All,
+        Some(only) if only == NEURAL => Parts::Neural,
+        Some(_) => Parts::Others,
+    }
+}
+
+/// The same work by peers and by us, in one session: mixtures, components, variational inference, then neural models.
 fn peers(shell: &Shell, flags: &[String]) -> Outcome {
     if !shell.path_exists(PYTHON) {
         cmd!(shell, "python3 -m venv .venv").run()?;
     }
-    cmd!(shell, "{PYTHON} -m pip install --quiet --disable-pip-version-check scikit-learn==1.9.* numpy numpyro==0.22.* jax[cpu]").run()?;
-    cmd!(shell, "cargo run --release --package lvm-bench --bin peers -- --python {PYTHON} {flags...}").run()?;
+    let parts = parts(flags);
+    if parts != Parts::Neural {
+        cmd!(shell, "{PYTHON} -m pip install --quiet --disable-pip-version-check scikit-learn==1.9.* numpy numpyro==0.22.* jax[cpu]")
+            .run()?;
+        cmd!(shell, "cargo run --release --package lvm-bench --bin peers -- --python {PYTHON} {flags...}").run()?;
+    }
+    match parts {
+        Parts::Others => Ok(()),
+        Parts::Neural => neural(shell, &flags.iter().skip_while(|f| *f != NEURAL).skip(1).cloned().collect::<Vec<_>>()),
+        Parts::All => match neural(shell, &[]) {
+            Err(reason) => {
+                println!("\nTHE NEURAL PART WAS NOT RUN: {reason}");
+                Ok(())
+            }
+            done => done,
+        },
+    }
+}
+
+/// Training steps by PyTorch and by lvm-deep in turns, with ratios and targets; flags go to the example `throughput`.
+fn neural(shell: &Shell, flags: &[String]) -> Outcome {
+    println!("\n## Neural models\n");
+    let root = std::env::var_os("LVM_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
+    let folder = root.join("mnist_static");
+    let file = "train-bin-idx3-ubyte.gz";
+    if !folder.join(file).is_file() {
+        let folder = folder.display();
+        return Err(format!(
+            "there is no {folder}/{file}, the statically binarised MNIST of Larochelle as an idx file. Put it there, or set LVM_DATA to the folder above mnist_static, and run\n    cargo xtask bench --peers --only {NEURAL}"
+        )
+        .into());
+    }
+    println!("libtorch: {}", libtorch::provide(shell)?);
+    let version = "import torch; print(torch.__version__.split('+')[0])";
+    if !cmd!(shell, "{PYTHON} -c {version}").quiet().ignore_stderr().read().is_ok_and(|found| found.trim() == TORCH) {
+        println!("installing PyTorch {TORCH} into .venv (its wheel for GPUs too: some gigabytes) …");
+        cmd!(shell, "{PYTHON} -m pip install --quiet --disable-pip-version-check torch=={TORCH} numpy").run()?;
+    }
+    cmd!(shell, "cargo run --release --package lvm-deep --example throughput -- --peer {PYTHON} --data {folder} {flags...}").run()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_chooses_the_part() {
+        let of = |flags: &[&str]| parts(&flags.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&[]), Parts::All);
+        assert_eq!(of(&["--rounds", "3"]), Parts::All);
+        assert_eq!(of(&["--only", "neural", "--rounds", "3"]), Parts::Neural);
+        assert_eq!(of(&["--rounds", "3", "--only", "full, N=100000"]), Parts::Others);
+        assert_eq!(of(&["--only"]), Parts::All);
+    }
 }

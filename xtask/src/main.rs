@@ -27,7 +27,7 @@ cargo xtask test             everything that must pass
 cargo xtask ci               format, tidy, clippy, rustdoc, the book, test, the lapack leg, examples, packages, licences, faults, quick verify
 cargo xtask ci --without-test   the same, for after `cargo xtask test`
 cargo xtask bench [FILTER]   criterion benches
-cargo xtask bench --peers    the same work by scikit-learn and by us, with ratios
+cargo xtask bench --peers    the same work by scikit-learn, NumPyro, PyTorch and by us, with ratios (--only neural: PyTorch's alone)
 cargo xtask docs             rustdoc of all crates, and the book
 cargo xtask setup            install what is missing and say what can't be
 cargo xtask tidy             checks of the tree itself";

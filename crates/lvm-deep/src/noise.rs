@@ -34,6 +34,12 @@ impl Noise {
         self.tensor(&values, shape)
     }
 
+    /// The next n of the same draws into `to`, in f64 whatever the kind.
+    pub(crate) fn fill_normal(&mut self, n: usize, to: &mut Vec<f64>) {
+        to.clear();
+        to.extend((0..n).map(|_| self.rng.sample::<f64, _>(StandardNormal)));
+    }
+
     /// u ~ U(0, 1), the ends left out, of the given shape.
     pub fn uniform(&mut self, shape: &[i64]) -> Tensor {
         let n = count(shape);

@@ -25,7 +25,7 @@ pub enum Variance {
 }
 
 /// The log-variance is kept within ± this, so that a decoder that is certain of one entry does not make the whole bound infinite.
-const LOG_VARIANCE_LIMIT: f64 = 20.0;
+pub(crate) const LOG_VARIANCE_LIMIT: f64 = 20.0;
 
 /// x_d ~ N(μ_d(z), σ_d²): log p(x | z) = −½ Σ_d [log 2π + log σ_d² + (x_d − μ_d)²/σ_d²].
 ///

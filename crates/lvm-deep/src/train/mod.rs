@@ -1,5 +1,7 @@
 //! Training: minibatches, steps, a record of every epoch, and a state from which a run goes on exactly.
 
+mod deferred;
+mod direct;
 pub mod record;
 pub mod state;
 
@@ -7,18 +9,20 @@ pub use record::{Epoch, Sums};
 pub use state::State;
 
 use crate::data::{Batch, Dataset};
-use crate::error::{Error, ErrorKind, Result, guard};
+use crate::error::{Error, Result, guard};
 use crate::noise::Noise;
 use crate::objective::Objective;
 use crate::optimizer::adam::square_norm;
 use crate::optimizer::{Adam, Schedule};
 use crate::vae::Vae;
+use deferred::Deferred;
+use direct::Direct;
 use lvm_core::fit::Status;
 use lvm_core::random::{Purpose, stream};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How a [`Vae`] is trained.
 ///
@@ -84,8 +88,25 @@ pub struct Trained {
     pub skipped: u64,
 }
 
-/// Steps in a row that may be skipped before training gives up.
-const SKIPPED_IN_A_ROW: u64 = 100;
+/// How steps are taken; it follows from model and device alone.
+enum Way {
+    /// Written out by hand.
+    Direct(Direct),
+    /// Differentiated by libtorch, on the CPU.
+    Tensors,
+    /// Differentiated by libtorch, on a device that is not waited for.
+    Deferred,
+}
+
+impl Way {
+    fn of(training: &Training, state: &State, data: &Dataset) -> Self {
+        match (Direct::of(training, state, data), data.rows.x.device()) {
+            (Some(direct), _) => Way::Direct(direct),
+            (None, Device::Cpu) => Way::Tensors,
+            (None, _) => Way::Deferred,
+        }
+    }
+}
 
 impl Training {
     /// Trains to the end.
@@ -147,8 +168,9 @@ impl Training {
         if self.patience.is_some() && held_out.is_none() {
             return Err(Error::config("patience", "needs held-out rows to judge by"));
         }
+        let mut way = Way::of(self, state, data);
         while state.epochs.len() < self.epochs {
-            self.epoch(state, data, held_out)?;
+            self.epoch(state, data, held_out, &mut way)?;
             if watch(state).is_break() {
                 return Ok(Status::Cancelled);
             }
@@ -160,35 +182,44 @@ impl Training {
     }
 
     /// One epoch from where the state stands.
-    fn epoch(&self, state: &mut State, data: &Dataset, held_out: Option<&Dataset>) -> Result<()> {
+    fn epoch(&self, state: &mut State, data: &Dataset, held_out: Option<&Dataset>, way: &mut Way) -> Result<()> {
         let epoch = state.epochs.len();
         let rate = self.learning_rate.rate(epoch, self.epochs);
         let kl_weight = if self.warm_up == 0 { 1.0 } else { ((epoch + 1) as f64 / self.warm_up as f64).min(1.0) };
         let order = self.order(state.seed, epoch, data);
-        let n = data.n_rows() as i64;
-        let batch_size = self.batch_size as i64;
-        let mut start = 0;
-        while start < n {
-            let rows = batch_size.min(n - start);
-            // all rows at once need no shuffling
-            let batch = if rows == n { data.rows.narrow(0, n) } else { data.rows.select(&order.narrow(0, start, rows)) };
-            guard("taking a training step", || self.step(state, &batch, rate, kl_weight))?;
-            start += rows;
+        if let Way::Direct(direct) = way {
+            for numbers in order.chunks(self.batch_size) {
+                guard("taking a training step", || direct.step(self, state, numbers, (rate, kl_weight), data))?;
+            }
+        } else {
+            let mut deferred = matches!(way, Way::Deferred).then(|| Deferred::new(state));
+            let index = Tensor::from_slice(&order).to_device(data.rows.x.device());
+            let (n, batch_size) = (order.len() as i64, self.batch_size as i64);
+            for start in (0..n).step_by(self.batch_size) {
+                let rows = batch_size.min(n - start);
+                let batch = if rows == n { data.rows.narrow(0, n) } else { data.rows.select(&index.narrow(0, start, rows)) };
+                guard("taking a training step", || self.step(state, &batch, (rate, kl_weight), &mut deferred))?;
+            }
+            if let Some(deferred) = deferred {
+                guard("taking a training step", || deferred.finish(state))?;
+            }
         }
         let held_out = held_out.map(|rows| self.bound(state, rows)).transpose()?;
         state.close_epoch(rate, kl_weight, held_out);
         Ok(())
     }
 
-    /// The rows of an epoch in the order in which they are visited, as an index on the device.
-    fn order(&self, seed: u64, epoch: usize, data: &Dataset) -> Tensor {
+    /// The rows of an epoch in the order in which they are visited. All rows at once need no shuffling.
+    fn order(&self, seed: u64, epoch: usize, data: &Dataset) -> Vec<i64> {
         let mut order: Vec<i64> = (0..data.n_rows() as i64).collect();
-        order.shuffle(&mut stream(seed, Purpose::Minibatch, epoch as u64));
-        Tensor::from_slice(&order).to_device(data.rows.x.device())
+        if self.batch_size < data.n_rows() {
+            order.shuffle(&mut stream(seed, Purpose::Minibatch, epoch as u64));
+        }
+        order
     }
 
-    /// One step on one batch.
-    fn step(&self, state: &mut State, batch: &Batch, rate: f64, kl_weight: f64) -> Result<()> {
+    /// One step on one batch, differentiated by libtorch.
+    fn step(&self, state: &mut State, batch: &Batch, (rate, kl_weight): (f64, f64), deferred: &mut Option<Deferred>) -> Result<()> {
         let (kind, device) = (batch.x.kind(), batch.x.device());
         // a skipped step has used its noise: steps and skipped together count draws
         let mut noise = Noise::new(state.seed, Purpose::Noise, state.attempts, kind, device);
@@ -202,20 +233,16 @@ impl Training {
         // gradients as they come, instead of added to what lies at the parameters; undefined where the loss does not depend on one
         let trained: Vec<&Tensor> = state.vae.parameters.trained().map(|p| &p.value).collect();
         let gradients = Tensor::run_backward(&[loss], &trained, false, false);
-        let norm = square_norm(&gradients).sqrt();
-        let sums = Sums::of(&evaluation, batch);
-        if !norm.is_finite() || !sums.bound.is_finite() {
-            state.skipped += 1;
-            state.skipped_in_a_row += 1;
-            if state.skipped_in_a_row >= SKIPPED_IN_A_ROW {
-                return Err(ErrorKind::Objective { iteration: state.attempts as usize, value: sums.bound }.into());
-            }
+        if let Some(deferred) = deferred {
+            deferred.step(state, &evaluation, batch, &gradients, (&self.adam, rate, self.clip_norm));
             return Ok(());
         }
-        state.skipped_in_a_row = 0;
-        let scale = self.clip_norm.map_or(1.0, |limit| (limit / norm).min(1.0));
-        self.adam.step(&state.vae.parameters, &gradients, &mut state.moments, rate, scale);
-        state.sums.add(&sums, norm);
+        let norm = square_norm(&gradients).sqrt();
+        let sums = Sums::of(&evaluation, batch);
+        if state.accept(&sums, norm)? {
+            let scale = self.clip_norm.map_or(1.0, |limit| (limit / norm).min(1.0));
+            self.adam.step(&state.vae.parameters, &gradients, &mut state.moments, rate, scale);
+        }
         Ok(())
     }
 

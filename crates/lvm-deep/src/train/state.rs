@@ -2,10 +2,14 @@
 
 use super::Trained;
 use super::record::{Epoch, Sums};
+use crate::error::{ErrorKind, Result};
 use crate::optimizer::Moments;
 use crate::vae::Vae;
 use lvm_core::fit::Status;
 use tch::Tensor;
+
+/// Steps in a row that may be skipped before training gives up.
+pub(super) const SKIPPED_IN_A_ROW: u64 = 100;
 
 /// A training between two epochs.
 pub struct State {
@@ -37,6 +41,24 @@ impl State {
     /// Epochs since the best held-out bound.
     pub fn epochs_since_best(&self) -> usize {
         self.best.as_ref().map_or(0, |(epoch, _)| self.epochs.len() - 1 - epoch)
+    }
+
+    /// Whether a step with these sums and this norm of the gradient is taken; it is counted either way.
+    ///
+    /// # Errors
+    /// If a hundred steps in a row had to be skipped.
+    pub(crate) fn accept(&mut self, sums: &Sums, norm: f64) -> Result<bool> {
+        if norm.is_finite() && sums.bound.is_finite() {
+            self.skipped_in_a_row = 0;
+            self.sums.add(sums, norm);
+            return Ok(true);
+        }
+        self.skipped += 1;
+        self.skipped_in_a_row += 1;
+        if self.skipped_in_a_row >= SKIPPED_IN_A_ROW {
+            return Err(ErrorKind::Objective { iteration: self.attempts as usize, value: sums.bound }.into());
+        }
+        Ok(false)
     }
 
     pub(crate) fn close_epoch(&mut self, learning_rate: f64, kl_weight: f64, held_out: Option<Sums>) {
