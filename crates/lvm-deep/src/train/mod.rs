@@ -1,9 +1,11 @@
 //! Training: minibatches, steps, a record of every epoch, and a state from which a run goes on exactly.
 
 pub mod record;
+pub mod sample_average;
 pub mod state;
 
 pub use record::{Epoch, Sums};
+pub use sample_average::{Ascended, Nodes, SampleAverage};
 pub use state::State;
 
 use crate::data::{Batch, Dataset};
