@@ -27,7 +27,8 @@ pub fn reference_folder() -> PathBuf {
 /// (1797 x 61), diamonds (5000 x 24).
 pub const REAL: [&str; 6] = ["iris", "faithful", "wine", "breast_cancer", "digits", "diamonds"];
 
-/// A shipped table by name.
+/// A shipped table by name: one of [`REAL`], or of those that a few checks use besides: tobamovirus (38 x 18), digits with their constant
+/// columns (1797 x 64), the first thousand digits of MNIST as grey levels from 0 to 1 (1000 x 784).
 ///
 /// # Errors
 /// If there is no such table or its file can't be read.
@@ -41,6 +42,9 @@ pub fn real(name: &'static str) -> Result<Table, String> {
         "faithful" => read(&folder.join("old_faithful.csv"), None).map(|x| x.select(Axis(1), &[1, 2])),
         "digits" => numbers(&text(&folder.join("digits.csv.gz"))?).map(|x| varying(&without_last(&x))),
         "diamonds" => numbers(&text(&folder.join("diamonds.csv.gz"))?),
+        "tobamovirus" => numbers(&text(&folder.join("tobamovirus.txt"))?),
+        "digits 8x8" => numbers(&text(&folder.join("digits.csv.gz"))?).map(|x| without_last(&x)),
+        "mnist" => images(&folder.join("mnist_1000.idx.gz")).map(|x| x / 255.0),
         other => Err(format!("no table \"{other}\"")),
     }?;
     Ok(Table { name, x })
@@ -60,6 +64,21 @@ fn labelled(path: &Path) -> Result<Array2<f64>, String> {
 fn varying(x: &Array2<f64>) -> Array2<f64> {
     let keep: Vec<usize> = (0..x.ncols()).filter(|&j| x.column(j).iter().any(|v| *v != x[[0, j]])).collect();
     x.select(Axis(1), &keep)
+}
+
+/// The bytes of an IDX file of images, a row each (N, height · width).
+fn images(path: &Path) -> Result<Array2<f64>, String> {
+    let problem = |e: String| format!("{}: {e}", path.display());
+    let mut bytes = Vec::new();
+    GzDecoder::new(File::open(path).map_err(|e| problem(e.to_string()))?).read_to_end(&mut bytes).map_err(|e| problem(e.to_string()))?;
+    // two zeros, the type (8: bytes), the number of axes, then their lengths, big-endian
+    let (head, pixels) = bytes.split_at_checked(16).ok_or_else(|| problem("has no header".into()))?;
+    let sizes: Vec<usize> = head.chunks_exact(4).skip(1).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize).collect();
+    if head[..4] != [0, 0, 8, 3] {
+        return Err(problem("is no IDX file of images".into()));
+    }
+    Array2::from_shape_vec((sizes[0], sizes[1] * sizes[2]), pixels.iter().map(|&b| f64::from(b)).collect())
+        .map_err(|e| problem(e.to_string()))
 }
 
 /// The text of a file, unpacked if its name ends in `.gz`.
@@ -156,5 +175,9 @@ mod tests {
         for (name, shape) in REAL.into_iter().zip(shapes) {
             assert_eq!(real(name).unwrap().x.dim(), shape, "{name}");
         }
+        for (name, shape) in [("tobamovirus", (38, 18)), ("digits 8x8", (1797, 64)), ("mnist", (1000, 784))] {
+            assert_eq!(real(name).unwrap().x.dim(), shape, "{name}");
+        }
+        assert_eq!(real("mnist").unwrap().x.iter().fold(0.0, |m: f64, v| m.max(*v)), 1.0);
     }
 }

@@ -48,10 +48,16 @@ const BACKTRACKS: usize = 30;
 /// The part of the promised rise that a step must keep (Armijo).
 const SUFFICIENT: f64 = 1e-4;
 
-struct Evaluated {
-    value: Tensor,
-    gradient: Tensor,
+/// f and its gradient somewhere.
+pub(crate) struct Evaluated {
+    /// f (N).
+    pub(crate) value: Tensor,
+    /// ∇f (N, F).
+    pub(crate) gradient: Tensor,
 }
+
+/// f with its gradient at points (N, F).
+type Objective<'a> = &'a mut dyn FnMut(&Tensor) -> Result<Evaluated>;
 
 /// One remembered step of all rows; `rho` is 0 in rows where it says nothing of the curvature.
 struct Pair {
@@ -66,11 +72,24 @@ impl Ascent {
     /// # Errors
     /// If a setting is outside its range, f fails, or f is not finite at the start of some row.
     pub fn maximise(&self, start: &Tensor, f: &mut dyn FnMut(&Tensor) -> Result<Tensor>) -> Result<Maximum> {
+        self.maximise_by(start, &mut |point| {
+            let leaf = point.detach().copy().set_requires_grad(true);
+            let value = f(&leaf)?;
+            let gradient = Tensor::run_backward(&[value.sum(None::<Kind>)], &[&leaf], false, false).swap_remove(0);
+            Ok(Evaluated { value: value.detach(), gradient })
+        })
+    }
+
+    /// The same, of an f that brings its gradient.
+    ///
+    /// # Errors
+    /// As [`maximise`](Self::maximise).
+    pub(crate) fn maximise_by(&self, start: &Tensor, f: Objective<'_>) -> Result<Maximum> {
         if !(self.gradient_tolerance >= 0.0) || self.history == 0 {
             return Err(Error::config("gradient_tolerance", "must not be negative, and history at least 1"));
         }
         let mut point = start.detach().copy();
-        let mut at = evaluate(&point, f)?;
+        let mut at = f(&point)?;
         if at.value.isfinite().all().int64_value(&[]) == 0 {
             return Err(Error::config("start", "the objective is not finite at the start of some row"));
         }
@@ -109,20 +128,14 @@ impl Ascent {
     }
 
     /// Step lengths (N), 0 where none rises, and the evaluation there.
-    fn search(
-        &self,
-        point: &Tensor,
-        at: &Evaluated,
-        direction: &Tensor,
-        f: &mut dyn FnMut(&Tensor) -> Result<Tensor>,
-    ) -> Result<(Tensor, Evaluated)> {
+    fn search(&self, point: &Tensor, at: &Evaluated, direction: &Tensor, f: Objective<'_>) -> Result<(Tensor, Evaluated)> {
         let slope = dot(&at.gradient, direction);
         // near the top the values differ by rounding only
         let epsilon = if point.kind() == Kind::Double { f64::EPSILON } else { f64::from(f32::EPSILON) };
         let slack = (at.value.abs() + 1.0) * (10.0 * epsilon);
         let mut step = slope.ones_like();
         for backtrack in 0..=BACKTRACKS {
-            let next = evaluate(&(point + direction * step.unsqueeze(1)), f)?;
+            let next = f(&(point + direction * step.unsqueeze(1)))?;
             let needed = &at.value + &step * &slope * SUFFICIENT - &slack;
             let finite = next.value.isfinite().logical_and(&next.gradient.isfinite().all_dim(1, false));
             let good = next.value.ge_tensor(&needed).logical_and(&finite);
@@ -134,15 +147,8 @@ impl Ascent {
             let shorter = if backtrack + 1 == BACKTRACKS { step.zeros_like() } else { &step * 0.5 };
             step = step.where_self(&good, &shorter);
         }
-        Ok((step.zeros_like(), evaluate(point, f)?))
+        Ok((step.zeros_like(), f(point)?))
     }
-}
-
-fn evaluate(point: &Tensor, f: &mut dyn FnMut(&Tensor) -> Result<Tensor>) -> Result<Evaluated> {
-    let leaf = point.detach().copy().set_requires_grad(true);
-    let value = f(&leaf)?;
-    let gradient = Tensor::run_backward(&[value.sum(None::<Kind>)], &[&leaf], false, false).swap_remove(0);
-    Ok(Evaluated { value: value.detach(), gradient })
 }
 
 /// The two-loop recursion: H ∇f with H about the inverse of minus the Hessian; the gradient itself where that would not rise.

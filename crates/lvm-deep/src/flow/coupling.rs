@@ -4,6 +4,7 @@ use super::{Flow, Perceptron};
 use crate::error::Result;
 use crate::nets::Activation;
 use crate::parameters::{Scope, Start};
+use lvm_core::mutant::planted;
 use tch::Tensor;
 
 /// |log scale| stays below this, so that neither map nor inverse overflows in f32.
@@ -44,7 +45,8 @@ impl Flow for Coupling {
         let kept = u.narrow(-1, 0, self.kept);
         let (log_scale, shift) = self.terms(&kept);
         let moved = u.narrow(-1, self.kept, self.moved) * log_scale.exp() + shift;
-        (Tensor::cat(&[kept, moved], -1), log_scale.sum_dim_intlist([-1].as_slice(), false, None))
+        let sign = if planted("vae_flow_log_det_sign") { -1.0 } else { 1.0 };
+        (Tensor::cat(&[kept, moved], -1), log_scale.sum_dim_intlist([-1].as_slice(), false, None) * sign)
     }
 
     fn inverse(&self, y: &Tensor) -> Option<(Tensor, Tensor)> {

@@ -5,6 +5,7 @@ use crate::data::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::noise::Noise;
 use crate::parameters::{Scope, Start};
+use lvm_core::mutant::planted;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -92,7 +93,8 @@ impl Likelihood for DiscretizedLogistic {
         // log(1 − e^{−2h/s})
         let width = (-(precision * (-2.0 * half)).expm1()).log();
         let kind = outputs.kind();
-        let not_first = batch.x.ge(half).to_kind(kind);
+        let closed = if planted("vae_levels_end_closed") { half } else { 0.0 };
+        let not_first = batch.x.ge(half - closed).to_kind(kind);
         let not_last = batch.x.le(1.0 - half).to_kind(kind);
         below_upper * &not_last + above_lower * &not_first + width * not_first * not_last
     }

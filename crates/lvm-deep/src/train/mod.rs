@@ -3,9 +3,11 @@
 mod deferred;
 mod direct;
 pub mod record;
+pub mod sample_average;
 pub mod state;
 
 pub use record::{Epoch, Sums};
+pub use sample_average::{Ascended, Nodes, SampleAverage};
 pub use state::State;
 
 use crate::data::{Batch, Dataset};

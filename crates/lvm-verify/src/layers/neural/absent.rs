@@ -1,5 +1,6 @@
 //! What stands in the report where the neural checks can't be run.
 
+use super::{Family, Published};
 use crate::case::Case;
 use crate::suite::{Group, Outcome};
 
@@ -16,6 +17,14 @@ pub(super) fn gradient(g: &mut Group<'_>, _case: &Case) -> Outcome {
     not_run(g)
 }
 
+pub(super) fn sampled_gradient(g: &mut Group<'_>, _case: &Case) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn devices(g: &mut Group<'_>, _case: &Case) -> Outcome {
+    not_run(g)
+}
+
 pub(super) fn estimators(g: &mut Group<'_>, _case: &Case) -> Outcome {
     not_run(g)
 }
@@ -24,10 +33,22 @@ pub(super) fn gaps(g: &mut Group<'_>, _case: &Case) -> Outcome {
     not_run(g)
 }
 
-pub(super) fn linear(g: &mut Group<'_>, _table: &'static str, _latents: usize) -> Outcome {
+pub(super) fn linear(g: &mut Group<'_>, _published: &Published, _family: Family) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn collapse(g: &mut Group<'_>, _published: &Published, _latents: usize, _active: &[usize]) -> Outcome {
     not_run(g)
 }
 
 pub(super) fn scaling(g: &mut Group<'_>) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn densities(g: &mut Group<'_>) -> Outcome {
+    not_run(g)
+}
+
+pub(super) fn flows(g: &mut Group<'_>) -> Outcome {
     not_run(g)
 }

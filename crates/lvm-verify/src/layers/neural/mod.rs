@@ -12,24 +12,36 @@ use crate::suite::{Budget, Suite};
 mod checks;
 #[cfg(feature = "deep")]
 mod checks;
+mod published;
 
-/// Tables on which a linear autoencoder must end at probabilistic PCA, with the number of latents.
-pub const LINEAR: [(&str, usize); 3] = [("iris", 2), ("wine", 5), ("digits", 10)];
+pub use published::{Family, PUBLISHED, Published};
 
 /// The checks of a `vae_exact` case.
 pub const CASE_CHECKS: &[(Layer, &str, CaseCheck)] = &[
     (Layer::V, "V1", checks::forward),
     (Layer::V, "V2", checks::gradient),
+    (Layer::V, "V2", checks::sampled_gradient),
     (Layer::V, "V3", checks::estimators),
     (Layer::V, "V4", checks::gaps),
+    (Layer::V, "V7", checks::devices),
 ];
 
 /// The groups that need no case.
 pub fn all(suite: &mut Suite<'_>) {
-    // the smallest table alone where time is short
-    let tables = if suite.selection.budget == Budget::Quick { 1 } else { LINEAR.len() };
-    for &(table, latents) in &LINEAR[..tables] {
-        suite.group(Layer::V, "V5", &format!("linear autoencoder of {table}, {latents} latents"), |g| checks::linear(g, table, latents));
+    // the two smallest tables alone where time is short
+    let tables = if suite.selection.budget == Budget::Quick { 2 } else { PUBLISHED.len() };
+    for published in &PUBLISHED[..tables] {
+        let case = format!("linear autoencoder of {}", published.name());
+        suite.group(Layer::V, "V5", &case, |g| checks::linear(g, published, Family::Diagonal));
     }
+    let full = if suite.selection.budget == Budget::Quick { &PUBLISHED[..1] } else { &PUBLISHED[..4] };
+    for published in full {
+        let case = format!("linear autoencoder with full covariance of {}", published.name());
+        suite.group(Layer::V, "V5", &case, |g| checks::linear(g, published, Family::FullCovariance));
+    }
+    let wine = &PUBLISHED[2];
+    suite.group(Layer::V, "V5", "latents that a linear autoencoder of wine uses", |g| checks::collapse(g, wine, 6, &[1, 3, 5]));
     suite.group(Layer::V, "V6", "loss of wine in parts", checks::scaling);
+    suite.group(Layer::V, "V8", "densities of decoders", checks::densities);
+    suite.group(Layer::V, "V9", "flows", checks::flows);
 }

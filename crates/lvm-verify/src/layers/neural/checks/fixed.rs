@@ -1,12 +1,12 @@
 //! Autoencoders with the fixed weights of a `vae_exact` case.
 
-use crate::case::Case;
+use crate::case::{Case, Node};
 use crate::suite::Problem;
 use lvm_deep::architecture::{Architecture, DecoderSpec, EncoderSpec, LikelihoodSpec};
 use lvm_deep::data::{Batch, Dataset};
 use lvm_deep::likelihood::gaussian::Variance;
 use lvm_deep::nets::Activation;
-use lvm_deep::tensor::from_matrix;
+use lvm_deep::tensor::{from_matrix, to_matrix};
 use lvm_deep::vae::Vae;
 use lvm_deep::{Kind, Tensor};
 use ndarray::{Array2, Axis, concatenate};
@@ -24,8 +24,27 @@ pub(super) struct Place {
     pub(super) vector: bool,
 }
 
+impl Place {
+    /// The part of a gradient for the whole parameter that belongs here, as the case gives it: log σ² = 2 log σ, so ∂/∂log σ = 2 ∂/∂log σ².
+    pub(super) fn of(&self, gradient: &Tensor) -> Result<Array2<f64>, Problem> {
+        let gradient = if self.vector { gradient.view([-1, 1]) } else { gradient.shallow_clone() };
+        Ok(to_matrix(&gradient.narrow(0, self.first, self.weights.nrows() as i64))? * self.factor)
+    }
+
+    /// What the case says of it.
+    pub(super) fn truth(&self, gradients: &Node<'_>) -> Result<Array2<f64>, Problem> {
+        let node = gradients.get(self.field)?;
+        Ok(if self.vector { node.vector()?.insert_axis(Axis(1)) } else { node.matrix()? })
+    }
+}
+
 /// The model of a case, its rows, and where each weight went.
 pub(super) fn autoencoder(case: &Case, kind: Kind) -> Result<(Vae, Batch, Vec<Place>), Problem> {
+    autoencoder_on(case, kind, tch::Device::Cpu)
+}
+
+/// The same on another device.
+pub(super) fn autoencoder_on(case: &Case, kind: Kind, device: tch::Device) -> Result<(Vae, Batch, Vec<Place>), Problem> {
     let matrix = |field: &str| case.get(&format!("weights.{field}"))?.matrix();
     let vector = |field: &str| Ok::<_, crate::case::CaseError>(case.get(&format!("weights.{field}"))?.vector()?.insert_axis(Axis(1)));
     let activation = match case.get("model.activation")?.text()? {
@@ -66,17 +85,17 @@ pub(super) fn autoencoder(case: &Case, kind: Kind) -> Result<(Vae, Batch, Vec<Pl
         likelihood: if gaussian { LikelihoodSpec::Gaussian(Variance::Columns) } else { LikelihoodSpec::Bernoulli },
         ..Architecture::mlp(x.ncols() as i64, latents as i64, &[])
     };
-    let mut vae = Vae::new(architecture, &Dataset::new(&x, kind, tch::Device::Cpu)?, 0)?;
+    let mut vae = Vae::new(architecture, &Dataset::new(&x, kind, device)?, 0)?;
     let names: Vec<&str> = places.iter().map(|p| p.parameter).collect();
     for name in names.iter().enumerate().filter(|(i, n)| !names[..*i].contains(n)).map(|(_, n)| *n) {
         let parts: Vec<Array2<f64>> = places.iter().filter(|p| p.parameter == name).map(|p| &p.weights * p.factor).collect();
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let whole = concatenate(Axis(0), &views).map_err(|e| Problem(e.to_string()))?;
         let vector = places.iter().any(|p| p.parameter == name && p.vector);
-        let value = from_matrix(&whole, kind, tch::Device::Cpu);
+        let value = from_matrix(&whole, kind, device);
         vae.parameters.set(name, &if vector { value.view([-1]) } else { value })?;
     }
-    Ok((vae, Batch::new(from_matrix(&x, kind, tch::Device::Cpu)), places))
+    Ok((vae, Batch::new(from_matrix(&x, kind, device)), places))
 }
 
 /// Nodes t (k, 1, L) and weights w (k) with Σ w f(t) = E[f(t)], t ~ N(0, I): the trapezoid rule on [−10, 10] with step 1/10 in each of L

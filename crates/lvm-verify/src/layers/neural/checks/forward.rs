@@ -9,7 +9,6 @@ use lvm_deep::data::Batch;
 use lvm_deep::tensor::{to_matrix, to_vector};
 use lvm_deep::vae::Vae;
 use lvm_deep::{Kind, Tensor};
-use ndarray::Axis;
 
 /// The parts of the bound of every row, with the expectation over q by quadrature.
 struct Bound {
@@ -87,12 +86,9 @@ pub(in super::super) fn gradient(g: &mut Group<'_>, case: &Case) -> Outcome {
     let relative = file_tolerance(case, "float64_forward", 1e-10)?.relative;
     let truth = case.get("truth.gradient_of_mean_elbo")?;
     for place in &places {
-        let node = truth.get(place.field)?;
-        let truth = if place.vector { node.vector()?.insert_axis(Axis(1)) } else { node.matrix()? };
+        let truth = place.truth(&truth)?;
         let gradient = vae.parameters.get(place.parameter).ok_or("a parameter is not there".to_owned())?.grad();
-        let gradient = if place.vector { gradient.view([-1, 1]) } else { gradient };
-        // log σ² = 2 log σ: ∂/∂log σ = 2 ∂/∂log σ²
-        let ours = to_matrix(&gradient.narrow(0, place.first, truth.nrows() as i64))? * place.factor;
+        let ours = place.of(&gradient)?;
         let allowed = Tolerance::relative(
             100.0 * relative,
             "the file's tolerance of a forward pass, 100 times for the sums of a backward pass, of the largest entry",

@@ -1,0 +1,44 @@
+//! V5: a linear autoencoder trained to the end is probabilistic PCA.
+//!
+//! Lucas, Tucker, Grosse & Norouzi 2019: the bound of a linear autoencoder has the maximal evidence of PPCA as its maximum, and no others but
+//! saddles. With diagonal q the columns of the decoder there are the principal directions, whatever rotation PPCA leaves open.
+
+mod collapse;
+mod comparison;
+mod trained;
+
+pub(in super::super) use collapse::collapse;
+
+use crate::check::{Source, Tolerance};
+use crate::layers::neural::{Family, Published};
+use crate::suite::{Group, Outcome};
+use comparison::Comparison;
+use lvm_core::model::Evidence;
+use lvm_core::ppca::PpcaMl;
+use lvm_deep::architecture::PosteriorSpec;
+use trained::Linear;
+
+/// V5.
+///
+/// # Errors
+/// If the table can't be read or the library refuses.
+pub(in super::super) fn linear(g: &mut Group<'_>, published: &Published, family: Family) -> Outcome {
+    let x = published.x()?;
+    let ppca = PpcaMl { components: published.latents, ..Default::default() }.fit(&x, 0)?.model;
+    let target = ppca.log_evidence(&x)?.mean().ok_or("no rows".to_owned())?;
+    let digits = Tolerance::absolute(6e-7, "half a unit of the last digit published, and rounding");
+    g.scalar("evidence of PPCA, a row", Source::E, target, published.evidence, &digits);
+    g.scalar("sigma^2 of PPCA", Source::E, ppca.noise_variance(), published.noise, &Tolerance::absolute(6e-9, digits.reason.clone()));
+
+    let posterior = match family {
+        Family::Diagonal => PosteriorSpec::Diagonal,
+        Family::FullCovariance => PosteriorSpec::FullCovariance { diagonal: Default::default() },
+    };
+    let linear = Linear::train(&x, published.latents, posterior, g.seed(0), g.seed(1))?;
+    let elbo = linear.elbo(&x);
+    let gap = Tolerance::absolute(1e-3, "the catalogue's 1e-3 nats a row (Lucas et al. 2019)");
+    g.scalar("ELBO a row, against the evidence of PPCA", Source::E, elbo, target, &gap);
+    let above = Tolerance::absolute(1e-9 * target.abs(), "rounding of the evidence");
+    g.bounded("ELBO above the maximal evidence", Source::E, (elbo - target).max(0.0), &above);
+    Comparison { x: &x, ppca: &ppca, linear: &linear, elbo }.all(g, family == Family::Diagonal)
+}
