@@ -166,6 +166,11 @@ impl Input {
         Rows::new(&self.source)
     }
 
+    /// Whether every pass reads the rows from disk again.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        !matches!(self.source, Source::Table(_))
+    }
+
     /// The largest number in the table.
     #[cfg(feature = "deep")]
     pub(crate) fn largest(&self) -> f64 {

@@ -198,9 +198,13 @@ pub(crate) fn documents(rows: &dyn RowSource) -> lvm_core::Result<Documents> {
     let documents = Documents::from_table(rows)?;
     match documents.len() == rows.n_rows() {
         true => Ok(documents),
-        // they would shift the numbers of the rows after them
-        false => Err(lvm_core::Error::config("documents", "documents of weight zero must be left out of the table")),
+        false => Err(weightless()),
     }
+}
+
+/// Documents of weight zero would shift the numbers of the rows after them.
+pub(crate) fn weightless() -> lvm_core::Error {
+    lvm_core::Error::config("documents", "documents of weight zero must be left out of the table")
 }
 
 /// Components with at least half a row, or latent dimensions not switched off.

@@ -34,6 +34,10 @@ impl std::error::Error for TargetError {}
 /// log p(z, data) over z ∈ ℝᵈ, in nats, with every constant kept: then the ELBO is a bound of the log evidence.
 ///
 /// A parameter with constraints is expressed by an unconstrained one, with the log-Jacobian added (module `bijection`).
+///
+/// # Panics
+/// A panic in an implementation is not caught anywhere: it unwinds to whoever asked, also out of work done on other threads. What can't be
+/// evaluated is an error, not a panic.
 pub trait LogDensity: Sync {
     /// d, the number of latents.
     fn dim(&self) -> usize;

@@ -59,7 +59,9 @@ fn mixture(settings: &Settings, peer: &mut Peer, out: &mut impl Write) -> Result
             components: k,
             weights: WeightPrior::Dirichlet { concentration: 1.0 },
             start: MixtureStart::Responsibilities(start),
-            stopping: Stopping { max_iterations: settings.iterations, tolerance: 0.0 },
+            // ours begins with the update of the parameters, which scikit-learn does before its first iteration: with one more, both have
+            // made as many, and the means can be compared
+            stopping: Stopping { max_iterations: settings.iterations + 1, tolerance: 0.0 },
             ..Default::default()
         };
         let (mut a, mut b, mut cpu_a, mut cpu_b, mut difference) = (vec![], vec![], vec![], vec![], 0.0_f64);

@@ -10,9 +10,10 @@ use crate::report::{self, Bound, BoundReport, Parameters};
 use crate::stored::{self, Family, Model, documents};
 use lvm_core::fit::Fitted;
 use lvm_core::gmm::CovarianceType;
+use lvm_core::rows::RowSource;
 use lvm_vi::cavi::bayesian_ppca::BayesianPpca;
-use lvm_vi::cavi::documents::Documents;
-use lvm_vi::cavi::lda::{Lda, OnlineLda};
+use lvm_vi::cavi::document_source::{CountTable, DocumentSource};
+use lvm_vi::cavi::lda::{Lda, LdaModel, OnlineLda};
 use lvm_vi::cavi::mixture::{BayesianMixture, WeightPrior};
 use lvm_vi::cavi::multinomial_mixture::BayesianMultinomialMixture;
 
@@ -68,7 +69,7 @@ pub(crate) fn fit_multinomial(args: &FitMultinomialArgs) -> Outcome {
     let fitted = vb.fit_watched(&counts, args.run.seed, &mut |p| bar.watch(p));
     drop(bar);
     let fitted = fitted.map_err(|e| input.explain(Family::Multinomial, e))?;
-    finish(&input, fitted.map(Model::Multinomial), Some(&counts), &args.save)
+    finish(&input, fitted.map(Model::Multinomial), Some(counts.total_words()), &args.save)
 }
 
 pub(crate) fn fit_lda(args: &FitLdaArgs) -> Outcome {
@@ -87,21 +88,41 @@ pub(crate) fn fit_lda(args: &FitLdaArgs) -> Outcome {
     };
     let input = open(&args.data, "latent Dirichlet allocation")?;
     let explain = |e| input.explain(Family::Lda, e);
-    let counts = documents(&input.rows()).map_err(explain)?;
-    if let Some(batch) = args.batch.filter(|batch| *batch > counts.len()) {
-        return Err(Failure::fault(format!("{}: --batch {batch} is more than the {} documents", args.data.data.display(), counts.len())));
+    let rows = input.rows();
+    if args.online {
+        let fitted = match input.is_on_disk() {
+            // a table that is read from disk stays there
+            true => {
+                let counts = CountTable::new(&rows).map_err(explain)?;
+                if counts.n_documents() != rows.n_rows() {
+                    return Err(explain(stored::weightless()));
+                }
+                fit_online(lda, &counts, args)
+            }
+            false => fit_online(lda, &documents(&rows).map_err(explain)?, args),
+        };
+        let (fitted, words) = fitted?.map_err(explain)?;
+        return finish(&input, fitted.map(Model::Lda), Some(words), &args.save);
     }
+    let counts = documents(&rows).map_err(explain)?;
     let bar = Bar::new("fitting");
-    let fitted = match args.online {
-        false => lda.fit_watched(&counts, args.run.seed, &mut |p| bar.watch(p)),
-        true => {
-            let online = OnlineLda::new(lda);
-            let batch = args.batch.unwrap_or(online.batch.min(counts.len()));
-            OnlineLda { batch, ..online }.fit_watched(&counts, args.run.seed, &mut |p| bar.watch(p))
-        }
-    };
+    let fitted = lda.fit_watched(&counts, args.run.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, fitted.map_err(explain)?.map(Model::Lda), Some(&counts), &args.save)
+    finish(&input, fitted.map_err(explain)?.map(Model::Lda), Some(counts.total_words()), &args.save)
+}
+
+/// An online fit with the number of words.
+fn fit_online(lda: Lda, counts: &impl DocumentSource, args: &FitLdaArgs) -> Outcome<lvm_core::Result<(Fitted<LdaModel>, f64)>> {
+    let all = counts.n_documents();
+    if let Some(batch) = args.batch.filter(|batch| *batch > all) {
+        return Err(Failure::fault(format!("{}: --batch {batch} is more than the {all} documents", args.data.data.display())));
+    }
+    let online = OnlineLda::new(lda);
+    let batch = args.batch.unwrap_or(online.batch.min(all));
+    let bar = Bar::new("fitting");
+    let fitted = OnlineLda { batch, ..online }.fit_watched(counts, args.run.seed, &mut |p| bar.watch(p));
+    drop(bar);
+    Ok(fitted.and_then(|fitted| Ok((fitted, counts.total_words()?))))
 }
 
 /// The table, without missing cells.
@@ -114,8 +135,8 @@ fn open(data: &crate::args::DataArgs, what: &str) -> Outcome<Input> {
     }
 }
 
-/// Ends a fit: the model file first, then the report.
-fn finish(input: &Input, fitted: Fitted<Model>, documents: Option<&Documents>, save: &SaveArgs) -> Outcome {
+/// Ends a fit, of so many words where rows are documents: the model file first, then the report.
+fn finish(input: &Input, fitted: Fitted<Model>, words: Option<f64>, save: &SaveArgs) -> Outcome {
     if let Some(path) = &save.output {
         stored::save(path, input, &fitted, None)?;
     }
@@ -126,7 +147,7 @@ fn finish(input: &Input, fitted: Fitted<Model>, documents: Option<&Documents>, s
         status: fitted.status,
         iterations: fitted.iterations(),
         trace: fitted.trace.clone(),
-        bound: Bound::new(fitted.objective(), input.total_weight(), documents),
+        bound: Bound::new(fitted.objective(), input.total_weight(), words),
         in_use: stored::in_use(&fitted.model),
         parameters: Parameters::of(&fitted.model),
         repairs: fitted.repairs.clone(),

@@ -4,7 +4,6 @@ use super::grid::{count, grid, number};
 use super::human::{facts, left_out, parameters, repairs, status_name, table_line, title};
 use super::{Parameters, TableReport};
 use lvm_core::fit::{Repair, Status};
-use lvm_vi::cavi::documents::Documents;
 use serde::Serialize;
 
 /// The ELBO with every constant.
@@ -20,9 +19,10 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) fn new(mean: f64, weight: f64, documents: Option<&Documents>) -> Self {
+    /// From the mean over rows of this weight, and the number of words where rows are documents.
+    pub(crate) fn new(mean: f64, weight: f64, words: Option<f64>) -> Self {
         let elbo = mean * weight;
-        Bound { elbo, mean_elbo: mean, elbo_per_word: documents.map(|documents| elbo / documents.total_words()) }
+        Bound { elbo, mean_elbo: mean, elbo_per_word: words.map(|words| elbo / words) }
     }
 }
 

@@ -72,7 +72,13 @@ fn documents_by_mixtures_and_topics() {
         assert_eq!(shares.len(), 180);
         let labels = folder.json("map m.lvm counts.csv")["component"].clone();
         let labels: Vec<u64> = labels.as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect();
-        if !fit.contains("online") {
+        if fit.contains("online") {
+            // the same from disk, of which a batch is read at a time
+            let streamed = folder.json(&format!("fit {fit} --stream"));
+            for key in ["trace", "parameters", "elbo_per_word", "status"] {
+                assert_eq!(streamed[key], report[key], "{key}");
+            }
+        } else {
             assert!((3..60).all(|d| labels[d] == labels[d % 3]) && labels[0] != labels[1] && labels[1] != labels[2], "{fit}: {labels:?}");
         }
         let score = folder.json("score m.lvm counts.csv");
@@ -99,8 +105,20 @@ fn variational_fits_are_verified() {
     ] {
         folder.fine(&format!("fit {fit} -o m.lvm"));
         let report = folder.json(&format!("verify m.lvm {data}"));
-        assert_eq!((report["verdict"].as_str(), report["objective"].as_str()), (Some("pass"), Some("ELBO")), "{fit}: {report}");
-        assert_eq!(report["checks"].as_array().unwrap().len(), 3, "{fit}: {report}");
+        assert_eq!(report["objective"].as_str(), Some("ELBO"), "{fit}: {report}");
+        let checks = report["checks"].as_array().unwrap();
+        let named: Vec<&str> = checks.iter().map(|c| c["check"].as_str().unwrap()).collect();
+        let expected: &[&str] = match fit.split(' ').next() {
+            Some("bgmm") => &["record", "trace", "iteration", "restart", "one-component", "pareto"],
+            Some("bppca") => &["record", "trace", "iteration"],
+            _ => &["record", "trace", "iteration", "restart", "one-component"],
+        };
+        assert_eq!(named, expected, "{fit}");
+        // what q or the start can't help may warn: overlapping components, another optimum
+        for check in checks {
+            let may_warn = ["restart", "pareto"].contains(&check["check"].as_str().unwrap());
+            assert!(check["verdict"] == "pass" || may_warn && check["verdict"] == "warn", "{fit}: {check}");
+        }
     }
     folder.fine("fit bgmm faithful.csv -k 4 -o m.lvm");
     let changed = folder.read("faithful.csv").replacen("79", "80", 1);

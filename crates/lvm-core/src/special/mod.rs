@@ -21,4 +21,4 @@ pub use incomplete_gamma::{gammainc_lower, gammainc_upper, log_gamma_kernel};
 pub use log_sum_exp::log_sum_exp;
 pub use logistic::{log_sigmoid, logit, sigmoid, softplus};
 pub use normal::{erf, erfc, log_norm_cdf, norm_cdf, norm_quantile};
-pub use slices::{exp_slice, sigmoid_softplus_slice};
+pub use slices::{exp_slice, sigmoid_softplus_slice, sigmoid_softplus_sum};

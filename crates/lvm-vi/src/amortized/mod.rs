@@ -18,4 +18,4 @@ pub use gap::{AmortizationGap, Amortized};
 pub use least_squares::LinearEncoderNewton;
 pub use network::{Activation, Network};
 pub use objective::AmortizedGradient;
-pub use training::{AmortizedVi, JointAscent};
+pub use training::{AmortizedVi, JointAscent, TrainingState};

@@ -9,9 +9,10 @@ use crate::optimizer::{Adam, AdamState};
 use lvm_core::fit::{Algorithm, Fitted, Step, Stopping, Watch, run, unwatched};
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, n_present, total_weight};
-use lvm_core::{Error, Result};
+use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 /// An encoder for a model with known parameters, trained by minibatches.
 ///
@@ -91,9 +92,35 @@ impl AmortizedVi {
         seed: u64,
         watch: Watch<'_>,
     ) -> Result<Fitted<Amortized<M>>> {
-        let x = &Present::of(x);
-        self.check(model, x)?;
-        run(&Run { config: self, model, theta: None }, x as &dyn RowSource, self.stopping, seed, watch)
+        run(&self.of(model), &Present::of(x) as &dyn RowSource, self.stopping, seed, watch)
+    }
+
+    /// The state before the first epoch, to be stored, resumed and finished by hand.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn init<M: LocalModel + Clone>(&self, model: &M, x: &dyn RowSource, seed: u64) -> Result<TrainingState<M>> {
+        self.of(model).init(&Present::of(x), seed)
+    }
+
+    /// One epoch; a state that was stored and read back goes on bit for bit, given the same model, rows and configuration.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and if the state is of another configuration.
+    pub fn step<M: LocalModel + Clone>(&self, state: &mut TrainingState<M>, model: &M, x: &dyn RowSource) -> Result<Step> {
+        self.of(model).step(state, &Present::of(x))
+    }
+
+    /// The model with the encoder of a state.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn finish<M: LocalModel + Clone>(&self, state: TrainingState<M>, model: &M, x: &dyn RowSource) -> Result<Amortized<M>> {
+        self.of(model).end(state, &Present::of(x))
+    }
+
+    fn of<'a, M>(&'a self, model: &'a M) -> Run<'a, M> {
+        Run { config: self, model, theta: None }
     }
 
     fn check<M: LocalModel>(&self, model: &M, x: &dyn RowSource) -> Result<()> {
@@ -144,10 +171,36 @@ impl JointAscent {
     /// # Errors
     /// As [`AmortizedVi::fit`].
     pub fn fit<M: LearnedModel + Clone>(&self, start: &M, x: &dyn RowSource, seed: u64) -> Result<Fitted<Amortized<M>>> {
-        let x = &Present::of(x);
-        self.0.check(start, x)?;
+        run(&self.of(start), &Present::of(x) as &dyn RowSource, self.0.stopping, seed, &mut unwatched)
+    }
+
+    /// The state before the first epoch, to be stored, resumed and finished by hand.
+    ///
+    /// # Errors
+    /// As [`AmortizedVi::fit`].
+    pub fn init<M: LearnedModel + Clone>(&self, start: &M, x: &dyn RowSource, seed: u64) -> Result<TrainingState<M>> {
+        self.of(start).init(&Present::of(x), seed)
+    }
+
+    /// One epoch; a state that was stored and read back goes on bit for bit, given the same start, rows and configuration.
+    ///
+    /// # Errors
+    /// As [`AmortizedVi::step`].
+    pub fn step<M: LearnedModel + Clone>(&self, state: &mut TrainingState<M>, start: &M, x: &dyn RowSource) -> Result<Step> {
+        self.of(start).step(state, &Present::of(x))
+    }
+
+    /// The learned model with the encoder of a state.
+    ///
+    /// # Errors
+    /// As [`AmortizedVi::step`].
+    pub fn finish<M: LearnedModel + Clone>(&self, state: TrainingState<M>, start: &M, x: &dyn RowSource) -> Result<Amortized<M>> {
+        self.of(start).end(state, &Present::of(x))
+    }
+
+    fn of<'a, M: LearnedModel>(&'a self, start: &'a M) -> Run<'a, M> {
         let theta = Theta { read: M::parameters, write: M::with_parameters, add_gradient: M::add_parameter_gradient };
-        run(&Run { config: &self.0, model: start, theta: Some(theta) }, x as &dyn RowSource, self.0.stopping, seed, &mut unwatched)
+        Run { config: &self.0, model: start, theta: Some(theta) }
     }
 }
 
@@ -166,28 +219,73 @@ struct Run<'a, M> {
     theta: Option<Theta<M>>,
 }
 
-struct State<M> {
+/// Everything of a training run that changes between epochs, as plain numbers: with it a resumed run goes on bit for bit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct TrainingState<M> {
+    /// φ, then θ if it is learned.
+    pub parameters: Vec<f64>,
+    adam: AdamState,
+    /// Epochs done.
+    pub epoch: usize,
+    seed: u64,
+    /// What follows from the parameters; made anew where it is not there.
+    #[serde(skip)]
+    working: Option<Working<M>>,
+}
+
+/// The parameters put to use.
+#[derive(Debug, Clone)]
+struct Working<M> {
     model: M,
     encoder: Encoder,
-    /// φ, then θ if it is learned.
-    parameters: Vec<f64>,
     /// Where steps are taken in it.
     metric: Option<AffineMetric>,
-    adam: AdamState,
-    rows: Vec<usize>,
-    epoch: usize,
-    seed: u64,
 }
 
 impl<M: LocalModel + Clone> Run<'_, M> {
+    /// Model and encoder before the first step.
+    fn first(&self, x: &dyn RowSource, seed: u64) -> Result<Working<M>> {
+        let encoder = Encoder::new(&self.config.encoder, self.model.latents(), x, seed)?;
+        // draws tell nothing of the curvature, and θ has one of its own
+        let affine = self.config.encoder.hidden.is_empty() && self.config.gradient == AmortizedGradient::Exact && self.theta.is_none();
+        let metric = if affine { Some(AffineMetric::of(&encoder, x)?) } else { None };
+        Ok(Working { model: self.model.clone(), encoder, metric })
+    }
+
+    /// What follows from the parameters of a state, which then has it no longer.
+    fn working(&self, state: &mut TrainingState<M>, x: &dyn RowSource) -> Result<Working<M>> {
+        if let Some(working) = state.working.take() {
+            return Ok(working);
+        }
+        let mut working = self.first(x, state.seed)?;
+        let theta = self.theta.as_ref().map_or(0, |access| (access.read)(self.model).len());
+        let (expected, found) = (working.encoder.parameters().len() + theta, state.parameters.len());
+        if expected != found {
+            return Err(ErrorKind::Shape {
+                what: "parameters of the state, which must be those of this encoder and model",
+                expected,
+                found,
+            }
+            .into());
+        }
+        self.apply(&state.parameters, &mut working)?;
+        Ok(working)
+    }
+
     /// Puts the parameters into encoder and model.
-    fn apply(&self, state: &mut State<M>) -> Result<()> {
-        let (phi, theta) = state.parameters.split_at(state.encoder.parameters().len());
-        state.encoder.set_parameters(phi)?;
+    fn apply(&self, parameters: &[f64], working: &mut Working<M>) -> Result<()> {
+        let (phi, theta) = parameters.split_at(working.encoder.parameters().len());
+        working.encoder.set_parameters(phi)?;
         if let Some(access) = &self.theta {
-            state.model = (access.write)(&state.model, theta)?;
+            working.model = (access.write)(&working.model, theta)?;
         }
         Ok(())
+    }
+
+    fn end(&self, mut state: TrainingState<M>, x: &dyn RowSource) -> Result<Amortized<M>> {
+        let working = self.working(&mut state, x)?;
+        Amortized::new(working.model, working.encoder)
     }
 
     /// The rows of a batch (B, D) and their weights, scaled so that the sum over the batch estimates the mean over all rows.
@@ -201,21 +299,27 @@ impl<M: LocalModel + Clone> Run<'_, M> {
         Ok((batch, rows.iter().map(|&n| scale * x.weights().map_or(1.0, |w| w[n])).collect()))
     }
 
-    fn ascend_batch(&self, state: &mut State<M>, rows: &[usize], share: f64, x: &dyn RowSource, rng: &mut dyn rand::Rng) -> Result<()> {
-        let (cells, weights) = self.batch(rows, state.rows.len(), x)?;
+    fn ascend_batch(
+        &self,
+        state: &mut TrainingState<M>,
+        working: &mut Working<M>,
+        (cells, weights): (&Array2<f64>, &[f64]),
+        share: f64,
+        rng: &mut dyn rand::Rng,
+    ) -> Result<()> {
         let mut gradient = vec![0.0; state.parameters.len()];
-        let (phi, theta) = gradient.split_at_mut(state.encoder.parameters().len());
-        let model = &state.model;
+        let (phi, theta) = gradient.split_at_mut(working.encoder.parameters().len());
+        let model = &working.model;
         let access = self.theta.as_ref();
         let mut on_row = |x: &[f64], mean: &[f64], covariance: ArrayView2<'_, f64>, weight: f64| {
             if let Some(access) = access {
                 (access.add_gradient)(model, x, mean, covariance, weight, theta);
             }
         };
-        let curvature = add_batch_gradient(model, &state.encoder, &cells, &weights, self.config.gradient, rng, phi, &mut on_row);
-        match &state.metric {
+        let curvature = add_batch_gradient(model, &working.encoder, cells, weights, self.config.gradient, rng, phi, &mut on_row);
+        match &working.metric {
             Some(metric) => {
-                let batch = Batch { encoder: &state.encoder, rows: &cells, weights: &weights, share };
+                let batch = Batch { encoder: &working.encoder, rows: cells, weights, share };
                 metric.ascend(&batch, &curvature, &gradient, &mut state.parameters)?;
             }
             // a step that is not known is left out
@@ -225,43 +329,45 @@ impl<M: LocalModel + Clone> Run<'_, M> {
                 state.parameters.iter_mut().zip(&gradient).for_each(|(p, g)| *p += g);
             }
         }
-        self.apply(state)
+        self.apply(&state.parameters, working)
     }
 }
 
 impl<M: LocalModel + Clone> Algorithm<dyn RowSource + '_> for Run<'_, M> {
-    type State = State<M>;
+    type State = TrainingState<M>;
     type Output = Amortized<M>;
 
-    fn init(&self, x: &(dyn RowSource + '_), seed: u64) -> Result<State<M>> {
-        let encoder = Encoder::new(&self.config.encoder, self.model.latents(), x, seed)?;
-        let mut parameters = encoder.parameters().to_vec();
-        // draws tell nothing of the curvature, and θ has one of its own
-        let affine = self.config.encoder.hidden.is_empty() && self.config.gradient == AmortizedGradient::Exact && self.theta.is_none();
-        let metric = if affine { Some(AffineMetric::of(&encoder, x)?) } else { None };
+    fn init(&self, x: &(dyn RowSource + '_), seed: u64) -> Result<TrainingState<M>> {
+        self.config.check(self.model, x)?;
+        let working = self.first(x, seed)?;
+        let mut parameters = working.encoder.parameters().to_vec();
         if let Some(access) = &self.theta {
             parameters.extend((access.read)(self.model));
         }
         let adam = Adam { step: self.config.step, ..Adam::default() }.init(parameters.len())?;
-        let rows = (0..x.n_rows()).collect();
-        Ok(State { model: self.model.clone(), encoder, parameters, metric, adam, rows, epoch: 0, seed })
+        Ok(TrainingState { parameters, adam, epoch: 0, seed, working: Some(working) })
     }
 
-    fn step(&self, state: &mut State<M>, x: &(dyn RowSource + '_)) -> Result<Step> {
-        let mut order = state.rows.clone();
+    fn step(&self, state: &mut TrainingState<M>, x: &(dyn RowSource + '_)) -> Result<Step> {
+        let mut working = self.working(state, x)?;
+        let mut order: Vec<usize> = (0..x.n_rows()).collect();
         order.shuffle(&mut stream(state.seed, Purpose::Minibatch, state.epoch as u64));
         let mut rng = stream(state.seed, Purpose::Noise, state.epoch as u64);
         let batches = order.len().div_ceil(self.config.batch);
         for (b, rows) in order.chunks(self.config.batch).enumerate() {
             let done = (state.epoch * batches + b) as f64 / (self.config.stopping.max_iterations * batches) as f64;
-            self.ascend_batch(state, rows, 1.0 - done, x, &mut rng)?;
+            let (cells, weights) = self.batch(rows, order.len(), x)?;
+            self.ascend_batch(state, &mut working, (&cells, &weights), 1.0 - done, &mut rng)?;
         }
         state.epoch += 1;
-        let objective = elbo(&state.model, &state.encoder.encode(x)?, x)? / total_weight(x);
+        let objective = elbo(&working.model, &working.encoder.encode(x)?, x)? / total_weight(x);
+        state.working = Some(working);
         Ok(Step { objective, converged: false, repairs: Vec::new() })
     }
 
-    fn finish(&self, state: State<M>) -> Result<Amortized<M>> {
-        Amortized::new(state.model, state.encoder)
+    fn finish(&self, state: TrainingState<M>) -> Result<Amortized<M>> {
+        // invariant: the loop's own states have come from `init` and been through `step`
+        let working = state.working.ok_or_else(|| Error::config("state", "it has not been through a step"))?;
+        Amortized::new(working.model, working.encoder)
     }
 }

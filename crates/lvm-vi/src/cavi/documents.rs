@@ -92,18 +92,25 @@ impl Documents {
                 Ok(())
             },
         )?;
-        let vocabulary = table.n_cols();
-        let mut out = Documents { vocabulary, offsets: vec![0], words: Vec::new(), counts: Vec::new(), weights: None };
-        let mut weights = Vec::new();
-        for (number, row, weight) in gathered.0 {
+        if gathered.0.is_empty() {
+            return Err(ErrorKind::NoWeight.into());
+        }
+        let weights = table.weights().map(|_| gathered.0.iter().map(|row| row.2).collect());
+        Self::numbered(table.n_cols(), gathered.0.into_iter().map(|(number, row, _)| (number, row)), weights)
+    }
+
+    /// From lists of (word, count), words ascending, each with the number that an error calls it by.
+    pub(crate) fn numbered(
+        vocabulary: usize,
+        rows: impl IntoIterator<Item = (usize, Vec<(usize, f64)>)>,
+        weights: Option<Vec<f64>>,
+    ) -> Result<Self> {
+        let mut out = Documents { vocabulary, offsets: vec![0], words: Vec::new(), counts: Vec::new(), weights };
+        for (number, row) in rows {
             row.into_iter().try_for_each(|(word, count)| out.push(number, word, count))?;
             out.end(number)?;
-            weights.push(weight);
         }
-        if table.weights().is_some() {
-            out.weights = Some(weights);
-        }
-        if out.is_empty() { Err(ErrorKind::NoWeight.into()) } else { Ok(out) }
+        Ok(out)
     }
 
     /// The same documents, each standing as often as its weight says.
@@ -208,9 +215,9 @@ impl Documents {
 }
 
 /// Refuses documents over another vocabulary.
-pub(crate) fn same_vocabulary(documents: &Documents, vocabulary: usize) -> Result<()> {
-    if documents.vocabulary() == vocabulary {
+pub(crate) fn same_vocabulary(found: usize, expected: usize) -> Result<()> {
+    if found == expected {
         return Ok(());
     }
-    Err(ErrorKind::Shape { what: "size of the vocabulary", expected: vocabulary, found: documents.vocabulary() }.into())
+    Err(ErrorKind::Shape { what: "size of the vocabulary", expected, found }.into())
 }

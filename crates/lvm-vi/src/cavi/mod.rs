@@ -11,6 +11,7 @@
 //! Paisley 2013); with all rows and ρ = 1 that is coordinate ascent again.
 
 pub mod bayesian_ppca;
+pub mod document_source;
 pub mod documents;
 pub mod gaussian_target;
 pub mod lda;

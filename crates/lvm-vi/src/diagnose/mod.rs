@@ -7,13 +7,17 @@
 //! | `chi_square` | by how much can a moment of q be wrong at most? |
 //! | `optimality` | is q the best of its family, or did the optimiser stop early? |
 //! | `calibration` | is the mean of q right on average over simulated data? |
+//! | `sandwich` | how closely is the evidence known, from below and above? |
 //! | `verdict` | can this q be used? |
+//! | `parameters` | the same for each latent, for people |
 
 mod calibration;
 mod chi_square;
 mod importance;
 mod optimality;
+mod parameters;
 mod psis;
+mod sandwich;
 mod verdict;
 
 pub use calibration::{Vsbc, vsbc};

@@ -87,6 +87,15 @@ impl Optimality {
     }
 }
 
+impl Optimality {
+    /// What no remaining step exceeds, up to `z` standard errors.
+    pub fn at_most(&self, z: f64) -> f64 {
+        let upper = |(value, std_err): (&f64, &f64)| value.abs() + z * std_err;
+        let location = self.location.iter().zip(&self.location_std_err).map(upper);
+        location.chain(self.log_scale.iter().zip(&self.log_scale_std_err).map(upper)).fold(0.0, f64::max)
+    }
+}
+
 /// The steps (2 d) that single draws ask for.
 fn steps<F: Family, T: LogDensityGrad + ?Sized>(
     q: &F,

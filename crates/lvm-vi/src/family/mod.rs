@@ -110,6 +110,10 @@ fn check_parameters(what: &'static str, parameters: &[f64], expected: usize) -> 
     if parameters.len() != expected {
         return Err(ErrorKind::Shape { what, expected, found: parameters.len() }.into());
     }
+    // all at once, which the compiler turns into vectors: it is done at every step
+    if parameters.iter().fold(true, |finite, v| finite & v.is_finite()) {
+        return Ok(());
+    }
     match parameters.iter().enumerate().find(|(_, v)| !v.is_finite()) {
         Some((i, v)) => Err(Error::config("parameters", format!("entry {i} is {v}; every parameter must be finite"))),
         None => Ok(()),

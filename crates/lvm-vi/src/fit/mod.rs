@@ -34,6 +34,9 @@ use rand::Rng;
 ///
 /// *Returns* the averaged iterate, never the last one.
 ///
+/// *Panics* of the target are not caught: they unwind through the fit to whoever called it. A target that can't be evaluated somewhere
+/// says so by [`TargetError`](crate::target::TargetError).
+///
 /// *Fails* where the draws of the gradient have no finite variance, on improper targets, and on a start from which no draw has a
 /// density: never silently, the status is then `MaxIterations` or there is an error.
 ///
@@ -58,7 +61,8 @@ pub struct Vi<F> {
     pub optimizer: Optimizer,
     /// When to stop.
     pub stopping: Stopping,
-    /// Runs, the first from `start`, the others from starts whose means are drawn from it; the one with the largest ELBO is kept.
+    /// Runs, the first from `start`, the others from starts whose means are drawn from it; the one with the largest ELBO is the answer,
+    /// and the others stand beside it in [`Optimum::restarts`].
     pub restarts: usize,
     /// Fresh draws for the ELBO reported.
     pub elbo_draws: usize,
@@ -79,6 +83,9 @@ pub struct Optimum<F> {
     pub skipped_draws: usize,
     /// Steps left out because no draw was usable or the step was not finite.
     pub skipped_steps: u64,
+    /// The averaged iterates of all restarts that had one, in order, this one's among them; empty for a single run. Where they differ,
+    /// [`Diagnose::run_optimum`](crate::diagnose::Diagnose::run_optimum) says so.
+    pub restarts: Vec<F>,
 }
 
 /// Where the target of a step comes from.
@@ -172,6 +179,23 @@ impl<F: Geometry> Vi<F> {
         Algorithm::step(self, state, &Whole(target))
     }
 
+    /// The state before the first step of a run by batches of `batch` rows, as [`Vi::init`].
+    ///
+    /// # Errors
+    /// As [`Vi::fit_minibatch`].
+    pub fn init_minibatch<T: DataLogDensity>(&self, target: &T, batch: usize, seed: u64) -> Result<State<F>> {
+        Algorithm::init(self, &Batches::new(target, batch)?, seed)
+    }
+
+    /// One step by a batch; the rows of a step follow from its number and the seed, so that a state that was stored and read back goes on
+    /// bit for bit, with the same `batch`.
+    ///
+    /// # Errors
+    /// As [`Vi::fit_minibatch`].
+    pub fn step_minibatch<T: DataLogDensity>(&self, state: &mut State<F>, target: &T, batch: usize) -> Result<Step> {
+        Algorithm::step(self, state, &Batches::new(target, batch)?)
+    }
+
     /// The averaged q of a state, or the present one where nothing is averaged yet.
     ///
     /// # Errors
@@ -185,11 +209,15 @@ impl<F: Geometry> Vi<F> {
             return Err(Error::config("elbo_draws", "0 is too few; at least 1 is needed"));
         }
         let stopping = fit::Stopping { max_iterations: self.stopping.max_iterations, tolerance: 0.0 };
+        let mut all = Vec::new();
         let mut best = fit::best_of(self.restarts, |restart| {
             let (vi, run_seed) = self.restarted(restart, seed)?;
             let mut fitted = fit::run_restart(&vi, source, stopping, run_seed, (restart, self.restarts), watch)?;
             let judged = if planted("elbo_of_the_start") { &vi.start } else { &fitted.model.q };
             fitted.model.elbo = crate::bound::elbo(judged, source.whole(), self.elbo_draws, run_seed)?;
+            if self.restarts > 1 {
+                all.push(fitted.model.q.clone());
+            }
             // the last entry belongs to the q returned, the average
             if let Some(last) = fitted.trace.last_mut() {
                 *last = fitted.model.elbo.mean;
@@ -197,6 +225,7 @@ impl<F: Geometry> Vi<F> {
             Ok(fitted)
         })?;
         best.seed = seed;
+        best.model.restarts = all;
         Ok(best)
     }
 
@@ -236,6 +265,7 @@ impl<F: Geometry, S: Source> Algorithm<S> for Vi<F> {
             stages: state.stages(),
             skipped_draws: state.skipped_draws,
             skipped_steps: state.skipped_steps(),
+            restarts: Vec::new(),
         })
     }
 }

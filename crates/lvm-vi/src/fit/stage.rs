@@ -242,11 +242,13 @@ impl<F: Geometry> State<F> {
             false => SHARE,
         };
         let small = |errors: &[f64]| errors.iter().zip(&units).all(|(e, u)| *e <= share * tolerance * u);
+        if !(small(&found.std_err) && small(&found.drift)) {
+            return false;
+        }
         let (Some(variance), Some(parameters)) = (self.average.variance(), assess(self.average.tail())) else { return false };
         // effective number of iterates: Var(λ) / Var(mean of λ); a gradient without noise leaves no variance
         let known = |v: f64, e: f64, m: f64| v / (e * e) >= effective || e <= SHARE * SHARE * tolerance * (1.0 + m.abs());
-        let enough = variance.iter().zip(&parameters.std_err).zip(&parameters.mean).all(|((v, e), m)| known(*v, *e, *m));
-        small(&found.std_err) && small(&found.drift) && enough
+        variance.iter().zip(&parameters.std_err).zip(&parameters.mean).all(|((v, e), m)| known(*v, *e, *m))
     }
 
     /// The error left by the completed stages: the displacement that the last step still makes, and the errors of both averages.

@@ -1,12 +1,13 @@
 //! The table behind a generalised linear model, and its one pass: η = X z, then Xᵀ of the derivative in η.
 
-use super::strips::{STRIP, Strips, Sums, total};
+use super::strips::{STRIP, Strip, Strips, Sums, total};
 use lvm_core::rows::RowSource;
 use lvm_core::sweep::{Merge, Plan, sweep};
 use lvm_core::{Error, ErrorKind, Result};
-use ndarray::{ArrayView1, ArrayView2};
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView1};
 use std::f64::consts::TAU;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Strips that one task sums at least.
 const SMALLEST: usize = 4;
@@ -19,6 +20,14 @@ const SEQUENTIAL: usize = 1 << 15;
 pub(super) trait Response: Sync {
     /// Of each row, log p(y | η) written over `value`, but for what does not depend on η; and its derivative in η written over `eta`.
     fn evaluate(&self, eta: &mut [f64], y: &[f64], value: &mut [f64]);
+
+    /// The sum of the values over at most [`STRIP`] rows, with the derivatives written over `eta`.
+    fn sum(&self, eta: &mut [f64], y: &[f64]) -> f64 {
+        let mut values = [0.0; STRIP];
+        let values = &mut values[..eta.len()];
+        self.evaluate(eta, y, values);
+        values.iter().sum()
+    }
 }
 
 /// N rows of D columns with responses; rows of weight 0 are not here.
@@ -85,9 +94,9 @@ impl Design {
         self.x.columns()
     }
 
-    /// Block b (B, D), column by column.
-    pub(super) fn block(&self, b: usize) -> ArrayView2<'_, f64> {
-        self.x.view(b)
+    /// Block b (B, D).
+    pub(super) fn block(&self, b: usize) -> Array2<f64> {
+        self.x.table(b)
     }
 
     /// The places of block b's rows.
@@ -110,20 +119,21 @@ impl Design {
         let strips = self.x.len().div_ceil(TASKS).max(SMALLEST);
         let width = Sums::len(self.columns());
         let mut buffers = vec![0.0; self.x.len().div_ceil(strips) * width];
-        let task = |(t, buffer): (usize, &mut [f64])| {
+        let task = |t: usize, buffer: &mut [f64]| {
             let mut sums = Sums::new(buffer);
             for s in t * strips..self.x.len().min((t + 1) * strips) {
                 let rows = self.x.range(s);
                 let weights = self.weights.as_ref().map(|w| &w[rows.clone()]);
-                sums.add(self.x.strip(s), rows.len(), z, |eta, values| evaluate(response, eta, &self.y[rows], weights, values));
+                sums.add(self.x.strip(s), rows.len(), z, |eta| evaluate(response, eta, &self.y[rows], weights));
             }
+            sums.finish();
         };
         if self.rows() * self.columns() < SEQUENTIAL {
-            buffers.chunks_exact_mut(width).enumerate().for_each(task);
+            buffers.chunks_exact_mut(width).enumerate().for_each(|(t, buffer)| task(t, buffer));
         } else {
-            buffers.par_chunks_exact_mut(width).enumerate().for_each(task);
+            share_out(buffers.chunks_exact_mut(width), task);
         }
-        total(&mut buffers, gradient)
+        total(&buffers, gradient)
     }
 
     /// The same over some rows.
@@ -139,10 +149,42 @@ impl Design {
             }
             let weights = self.weights.is_some().then_some(&weights[..rows.len()]);
             // what an earlier chunk has left behind these rows is multiplied by zero
-            sums.add(&strip, rows.len(), z, |eta, values| evaluate(response, eta, &y[..rows.len()], weights, values));
+            sums.add(Strip::Double(&strip), rows.len(), z, |eta| evaluate(response, eta, &y[..rows.len()], weights));
         }
-        total(&mut buffer, gradient)
+        sums.finish();
+        total(&buffer, gradient)
     }
+}
+
+/// Does numbered tasks on all threads. The calling thread takes part, also where it is not one of the pool's: to hand over all the work
+/// and be woken at its end would take as long as a pass over a small table does.
+fn share_out<'a>(buffers: impl ExactSizeIterator<Item = &'a mut [f64]> + Send, task: impl Fn(usize, &mut [f64]) + Sync) {
+    /// Looks at the helpers before the caller goes to sleep, some ten microseconds.
+    const LOOKS: usize = 1000;
+    let helpers = (rayon::current_num_threads() - 1).min(buffers.len().saturating_sub(1));
+    let (left, finished) = (Mutex::new(buffers.enumerate()), AtomicUsize::new(0));
+    // a poisoned lock: another thread has panicked, and the scope passes that on
+    let next = || left.lock().ok().and_then(|mut left| left.next());
+    let work = || {
+        while let Some((t, buffer)) = next() {
+            task(t, buffer);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(|_| {
+                work();
+                finished.fetch_add(1, Ordering::Release);
+            });
+        }
+        work();
+        for _ in 0..LOOKS {
+            if finished.load(Ordering::Acquire) == helpers {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+    });
 }
 
 /// None if every row stands once.
@@ -150,16 +192,14 @@ fn x_weights(weights: Vec<f64>) -> Option<Vec<f64>> {
     weights.iter().any(|w| *w != 1.0).then_some(weights)
 }
 
-/// w log p(y | η) written over `values` and its derivative in η over `eta`.
+/// Σ w log p(y | η), with w d/dη written over `eta`.
 #[inline]
-fn evaluate<R: Response>(response: &R, eta: &mut [f64], y: &[f64], weights: Option<&[f64]>, values: &mut [f64]) {
-    response.evaluate(eta, y, values);
-    if let Some(weights) = weights {
-        eta.iter_mut().zip(values).zip(weights).for_each(|((d, v), w)| {
-            *d *= w;
-            *v *= w;
-        });
-    }
+fn evaluate<R: Response>(response: &R, eta: &mut [f64], y: &[f64], weights: Option<&[f64]>) -> f64 {
+    let Some(weights) = weights else { return response.sum(eta, y) };
+    let mut values = [0.0; STRIP];
+    response.evaluate(eta, y, &mut values[..eta.len()]);
+    eta.iter_mut().zip(weights).for_each(|(d, w)| *d *= w);
+    values.iter().zip(weights).map(|(v, w)| v * w).sum()
 }
 
 /// The prior z ~ N(0, s² I): its log density, with the gradient written over `gradient`.

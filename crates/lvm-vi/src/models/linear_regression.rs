@@ -68,7 +68,7 @@ impl LinearRegression {
             let (x, rows) = (self.design.block(b), self.design.range(b));
             let weights: Array1<f64> = rows.clone().map(|n| scale * self.design.weight(n)).collect();
             let weighted = &x * &weights.insert_axis(ndarray::Axis(1));
-            linalg::add_lower(1.0, weighted.view(), x, precision.view_mut());
+            linalg::add_lower(1.0, weighted.view(), x.view(), precision.view_mut());
             linear += &weighted.t().dot(&ArrayView1::from(&self.design.y[rows]));
         }
         let lower = linalg::cholesky(precision.view()).map_err(|e| e.of("the precision of the coefficients"))?;

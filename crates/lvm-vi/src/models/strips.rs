@@ -1,9 +1,10 @@
 //! A table of covariates in strips of rows, and one pass over it for values and gradients of sums over linear predictors.
 
-use ndarray::{ArrayView2, ShapeBuilder};
+use ndarray::{Array2, ShapeBuilder};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows of a strip. With 50 columns a strip is 25 KiB: what the first product has read, the second finds in the nearest cache.
+/// Rows of a strip. With 50 columns a strip is 25 KiB, or half of it: what the first product has read, the second finds in the nearest
+/// cache.
 pub(super) const STRIP: usize = 64;
 /// f64 in the widest vector.
 const LANES: usize = 8;
@@ -12,28 +13,59 @@ const AT_ONCE: usize = 8;
 /// Numbers in 64 bytes: a vector that straddles two cache lines loads at half the speed.
 const LINE: usize = 8;
 
+/// Rows whose predictors are summed at once where cells are widened.
+const HALF: usize = STRIP / 2;
+
 /// N rows of D columns: strips of [`STRIP`] rows one after the other, each column by column; the last one is filled up with zeros.
 #[derive(Debug, Clone)]
 pub(super) struct Strips {
     rows: usize,
     columns: usize,
-    /// Where the first strip starts.
-    offset: usize,
-    x: Vec<f64>,
+    cells: Cells,
+}
+
+/// Cells in single precision where that loses nothing, which halves what a pass reads. They are widened before they are multiplied, so
+/// that the answer is the same to the last bit.
+#[derive(Debug, Clone)]
+enum Cells {
+    /// Where the first strip starts, on a cache line, and the numbers.
+    Double(usize, Vec<f64>),
+    Single(Vec<f32>),
+}
+
+/// A strip with what it is filled up by, column by column.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Strip<'a> {
+    Double(&'a [f64]),
+    Single(&'a [f32]),
+}
+
+/// The same number in single precision, if there is one.
+fn narrowed(v: f64) -> Option<f32> {
+    let single = v as f32;
+    (f64::from(single) == v).then_some(single)
 }
 
 impl Strips {
     /// From rows, each a line of `lines`.
     pub(super) fn new(lines: &[f64], columns: usize) -> Self {
         let rows = lines.len() / columns;
-        let strips = rows.div_ceil(STRIP);
-        let mut x = vec![0.0; strips * STRIP * columns + LINE];
-        let offset = x.as_ptr().align_offset(8 * LINE).min(LINE);
-        for (line, row) in lines.chunks_exact(columns).enumerate() {
-            let first = offset + (line / STRIP) * STRIP * columns + line % STRIP;
-            row.iter().enumerate().for_each(|(j, v)| x[first + j * STRIP] = *v);
-        }
-        Strips { rows, columns, offset, x }
+        let size = rows.div_ceil(STRIP) * STRIP * columns;
+        let place = |i: usize| {
+            let (line, j) = (i / columns, i % columns);
+            ((line / STRIP) * columns + j) * STRIP + line % STRIP
+        };
+        let cells = if lines.iter().all(|v| narrowed(*v).is_some()) {
+            let mut x = vec![0.0; size];
+            lines.iter().enumerate().for_each(|(i, v)| x[place(i)] = *v as f32);
+            Cells::Single(x)
+        } else {
+            let mut x = vec![0.0; size + LINE];
+            let offset = x.as_ptr().align_offset(8 * LINE).min(LINE);
+            lines.iter().enumerate().for_each(|(i, v)| x[offset + place(i)] = *v);
+            Cells::Double(offset, x)
+        };
+        Strips { rows, columns, cells }
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -50,71 +82,92 @@ impl Strips {
         s * STRIP..self.rows.min((s + 1) * STRIP)
     }
 
-    /// Strip s with what it is filled up by, column by column.
-    pub(super) fn strip(&self, s: usize) -> &[f64] {
+    /// Strip s.
+    pub(super) fn strip(&self, s: usize) -> Strip<'_> {
         let size = STRIP * self.columns;
-        &self.x[self.offset + s * size..][..size]
+        match &self.cells {
+            Cells::Double(offset, x) => Strip::Double(&x[offset + s * size..][..size]),
+            Cells::Single(x) => Strip::Single(&x[s * size..][..size]),
+        }
     }
 
     /// The rows of strip s (rows, D).
-    pub(super) fn view(&self, s: usize) -> ArrayView2<'_, f64> {
-        let shape = (self.range(s).len(), self.columns).strides((1, STRIP));
-        // invariant: a strip has STRIP numbers for each column
-        ArrayView2::from_shape(shape, self.strip(s)).expect("strip shape")
+    pub(super) fn table(&self, s: usize) -> Array2<f64> {
+        let shape = (self.range(s).len(), self.columns);
+        Array2::from_shape_fn(shape.f(), |(i, j)| self.strip(s).get(j * STRIP + i))
     }
 
     /// Row n, column after column.
     pub(super) fn row(&self, n: usize) -> impl Iterator<Item = f64> + '_ {
-        self.strip(n / STRIP)[n % STRIP..].iter().step_by(STRIP).copied()
+        let strip = self.strip(n / STRIP);
+        (0..self.columns).map(move |j| strip.get(j * STRIP + n % STRIP))
+    }
+}
+
+impl Strip<'_> {
+    fn get(&self, i: usize) -> f64 {
+        match self {
+            Strip::Double(x) => x[i],
+            Strip::Single(x) => f64::from(x[i]),
+        }
     }
 }
 
 /// Sums of a pass over strips.
 pub(super) struct Sums<'a> {
-    /// Lanes of the sum of values.
-    value: &'a mut [f64],
-    /// Lanes of the gradient, [`LANES`] for each column.
+    /// The sum of values.
+    value: &'a mut f64,
+    /// The gradient (D).
     gradient: &'a mut [f64],
+    /// Lanes of the gradient, [`LANES`] for each column, until [`finish`](Sums::finish).
+    lanes: Vec<f64>,
 }
 
 impl<'a> Sums<'a> {
     /// How many numbers hold sums over D columns.
     pub(super) fn len(columns: usize) -> usize {
-        (columns + 1) * LANES
+        columns + 1
     }
 
     /// In `buffer`, which starts at zero.
     pub(super) fn new(buffer: &'a mut [f64]) -> Self {
-        let (value, gradient) = buffer.split_at_mut(LANES);
-        Sums { value, gradient }
+        let (value, gradient) = buffer.split_at_mut(1);
+        Sums { value: &mut value[0], lanes: vec![0.0; gradient.len() * LANES], gradient }
     }
 
-    /// Adds a strip: η = x z, then what `evaluate` makes of the η of the strip's rows (derivatives over η, values over the second slice),
-    /// then xᵀ of the derivatives.
+    /// Adds a strip: η = x z, then what `evaluate` makes of the η of the strip's rows (the sum of values, with derivatives over η), then
+    /// xᵀ of the derivatives.
     #[inline]
-    pub(super) fn add(&mut self, strip: &[f64], rows: usize, z: &[f64], evaluate: impl FnOnce(&mut [f64], &mut [f64])) {
-        let (mut eta, mut values) = ([0.0; STRIP], [0.0; STRIP]);
+    pub(super) fn add(&mut self, strip: Strip<'_>, rows: usize, z: &[f64], evaluate: impl FnOnce(&mut [f64]) -> f64) {
+        let mut eta = [0.0; STRIP];
         let arch = Arch::new();
-        arch.dispatch(Predictor { strip, z, eta: &mut eta });
-        evaluate(&mut eta[..rows], &mut values[..rows]);
-        eta[rows..].fill(0.0);
-        for lanes in values.chunks_exact(LANES) {
-            self.value.iter_mut().zip(lanes).for_each(|(s, v)| *s += v);
+        match strip {
+            Strip::Double(strip) => arch.dispatch(Predictor { strip, z, eta: &mut eta }),
+            Strip::Single(strip) => arch.dispatch(SinglePredictor { strip, z, eta: &mut eta }),
         }
-        arch.dispatch(Gradient { strip, slope: &eta, lanes: self.gradient });
+        *self.value += evaluate(&mut eta[..rows]);
+        eta[rows..].fill(0.0);
+        match strip {
+            Strip::Double(strip) => arch.dispatch(Gradient { strip, slope: &eta, lanes: &mut self.lanes }),
+            Strip::Single(strip) => arch.dispatch(SingleGradient { strip, slope: &eta, lanes: &mut self.lanes }),
+        }
+    }
+
+    /// Writes the gradient.
+    pub(super) fn finish(self) {
+        self.gradient.iter_mut().zip(self.lanes.as_chunks::<LANES>().0).for_each(|(g, lanes)| *g = lanes.iter().sum());
     }
 }
 
-/// The sum of values over all buffers of [`Sums`], in their order, with the gradient written over `gradient`. The first buffer ends as
-/// the sum of all.
-pub(super) fn total(buffers: &mut [f64], gradient: &mut [f64]) -> f64 {
-    let (first, rest) = buffers.split_at_mut(Sums::len(gradient.len()));
-    for other in rest.chunks_exact(first.len()) {
-        first.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+/// The sum of values over all buffers of [`Sums`], in their order, with the gradient written over `gradient`.
+pub(super) fn total(buffers: &[f64], gradient: &mut [f64]) -> f64 {
+    gradient.fill(0.0);
+    let mut value = 0.0;
+    for buffer in buffers.chunks_exact(Sums::len(gradient.len())) {
+        value += buffer[0];
+        gradient.iter_mut().zip(&buffer[1..]).for_each(|(a, b)| *a += b);
     }
-    let (value, lanes) = first.split_at(LANES);
-    gradient.iter_mut().zip(lanes.chunks_exact(LANES)).for_each(|(g, lanes)| *g = lanes.iter().sum());
-    value.iter().sum()
+    value
 }
 
 /// η = x z.
@@ -179,29 +232,100 @@ impl WithSimd for Gradient<'_> {
     }
 }
 
+/// η = x z, cells widened on the way. Vectors are left to the compiler: there is no widening among the explicit ones.
+struct SinglePredictor<'a> {
+    strip: &'a [f32],
+    z: &'a [f64],
+    eta: &'a mut [f64; STRIP],
+}
+
+impl WithSimd for SinglePredictor<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (half, eta) in self.eta.as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
+            let mut sums = [0.0; HALF];
+            for (column, z) in self.strip.chunks_exact(STRIP).zip(self.z) {
+                let column = &column.as_chunks::<HALF>().0[half];
+                for i in 0..HALF {
+                    sums[i] = mul_add::<S>(f64::from(column[i]), *z, sums[i]);
+                }
+            }
+            *eta = sums;
+        }
+    }
+}
+
+/// Lanes of each column's sum x d, cells widened on the way.
+struct SingleGradient<'a> {
+    strip: &'a [f32],
+    slope: &'a [f64; STRIP],
+    lanes: &'a mut [f64],
+}
+
+impl WithSimd for SingleGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        // twice as many sums as lanes, so that none waits for itself
+        let slope = self.slope.as_chunks::<{ 2 * LANES }>().0;
+        for (column, lanes) in self.strip.chunks_exact(STRIP).zip(self.lanes.as_chunks_mut::<LANES>().0) {
+            let mut sums = [0.0; 2 * LANES];
+            for (x, d) in column.as_chunks::<{ 2 * LANES }>().0.iter().zip(slope) {
+                for i in 0..2 * LANES {
+                    sums[i] = mul_add::<S>(f64::from(x[i]), d[i], sums[i]);
+                }
+            }
+            for i in 0..LANES {
+                lanes[i] += sums[i] + sums[i + LANES];
+            }
+        }
+    }
+}
+
+/// a b + c, fused where the processor fuses it.
+#[inline(always)]
+fn mul_add<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
+    if S::F64_LANES > 1 { a.mul_add(b, c) } else { a * b + c }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Value and gradient of Σ η over rows of `lines`, and its strips.
+    fn pass(lines: &[f64], columns: usize, z: &[f64]) -> (f64, Vec<f64>, Strips) {
+        let strips = Strips::new(lines, columns);
+        let mut buffers = vec![0.0; strips.len() * Sums::len(columns)];
+        for (s, buffer) in buffers.chunks_exact_mut(Sums::len(columns)).enumerate() {
+            let mut sums = Sums::new(buffer);
+            sums.add(strips.strip(s), strips.range(s).len(), z, |eta| eta.iter().sum());
+            sums.finish();
+        }
+        let mut gradient = vec![0.0; columns];
+        (total(&buffers, &mut gradient), gradient, strips)
+    }
+
     #[test]
-    fn sums_are_those_of_plain_loops() {
+    fn sums_are_those_of_plain_loops_in_either_precision() {
         for (rows, columns) in [(1, 1), (63, 3), (64, 7), (65, 50), (200, 9)] {
-            let lines: Vec<f64> = (0..rows * columns).map(|i| ((i * 37) as f64).sin()).collect();
-            let z: Vec<f64> = (0..columns).map(|j| (j as f64).cos()).collect();
-            let strips = Strips::new(&lines, columns);
-            let mut buffers = vec![0.0; strips.len() * Sums::len(columns)];
-            for (s, buffer) in buffers.chunks_exact_mut(Sums::len(columns)).enumerate() {
-                Sums::new(buffer).add(strips.strip(s), strips.range(s).len(), &z, |eta, values| values.copy_from_slice(eta));
-            }
-            let mut gradient = vec![0.0; columns];
-            let value = total(&mut buffers, &mut gradient);
-            let eta: Vec<f64> = lines.chunks(columns).map(|row| row.iter().zip(&z).map(|(x, z)| x * z).sum()).collect();
-            // sums of up to 200 · 50 numbers below 50, in another order
-            assert!((value - eta.iter().sum::<f64>()).abs() < 1e-10);
-            for j in 0..columns {
-                let exact: f64 = (0..rows).map(|n| lines[n * columns + j] * eta[n]).sum();
-                assert!((gradient[j] - exact).abs() < 1e-10);
-                assert_eq!(strips.row(rows - 1).nth(j), Some(lines[(rows - 1) * columns + j]));
+            for single in [false, true] {
+                let round = |v: f64| if single { f64::from(v as f32) } else { v };
+                let lines: Vec<f64> = (0..rows * columns).map(|i| round(((i * 37 + 1) as f64).sin())).collect();
+                let z: Vec<f64> = (0..columns).map(|j| (j as f64).cos()).collect();
+                let (value, gradient, strips) = pass(&lines, columns, &z);
+                assert_eq!(matches!(strips.cells, Cells::Single(_)), single);
+                let eta: Vec<f64> = lines.chunks(columns).map(|row| row.iter().zip(&z).map(|(x, z)| x * z).sum()).collect();
+                // sums of up to 200 · 50 numbers below 50, in another order
+                assert!((value - eta.iter().sum::<f64>()).abs() < 1e-10);
+                for j in 0..columns {
+                    let exact: f64 = (0..rows).map(|n| lines[n * columns + j] * eta[n]).sum();
+                    assert!((gradient[j] - exact).abs() < 1e-10);
+                    assert_eq!(strips.row(rows - 1).nth(j), Some(lines[(rows - 1) * columns + j]));
+                }
+                assert_eq!(strips.table(0).row(0).to_vec(), lines[..columns]);
             }
         }
     }

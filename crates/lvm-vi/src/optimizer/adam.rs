@@ -2,6 +2,7 @@
 
 use lvm_core::mutant::planted;
 use lvm_core::{Error, Result};
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
 /// ```text
@@ -61,14 +62,55 @@ impl Adam {
     /// Replaces the gradient by the step.
     pub(crate) fn direct(&self, state: &mut AdamState, gradient: &mut [f64]) {
         state.steps = state.steps.saturating_add(1);
-        let first_correction = if planted("adam_uncorrected") { 1.0 } else { 1.0 - self.beta1.powi(state.steps) };
-        let second_correction = if state.held || planted("adam_uncorrected") { 1.0 } else { 1.0 - self.beta2.powi(state.steps) };
-        for ((g, m), v) in gradient.iter_mut().zip(&mut state.first).zip(&mut state.second) {
-            *m = self.beta1 * *m + (1.0 - self.beta1) * *g;
-            if !state.held || planted("adam_own_normaliser") {
-                *v = self.beta2 * *v + (1.0 - self.beta2) * *g * *g;
-            }
-            *g = self.step * (*m / first_correction) / ((*v / second_correction).sqrt() + self.epsilon);
+        let uncorrected = planted("adam_uncorrected");
+        let first_correction = if uncorrected { 1.0 } else { 1.0 - self.beta1.powi(state.steps) };
+        let second_correction = if state.held || uncorrected { 1.0 } else { 1.0 - self.beta2.powi(state.steps) };
+        let moments = Moments {
+            rule: *self,
+            held: state.held && !planted("adam_own_normaliser"),
+            // a (m/c₁) / (√(v/c₂) + ε) with one division an entry
+            step: self.step / first_correction,
+            shrink: 1.0 / second_correction,
+            first: &mut state.first,
+            second: &mut state.second,
+            gradient,
+        };
+        Arch::new().dispatch(moments);
+    }
+}
+
+/// One pass over gradient and moments.
+struct Moments<'a> {
+    rule: Adam,
+    held: bool,
+    step: f64,
+    shrink: f64,
+    first: &'a mut [f64],
+    second: &'a mut [f64],
+    gradient: &'a mut [f64],
+}
+
+impl WithSimd for Moments<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Adam { beta1, beta2, epsilon, .. } = self.rule;
+        let (step, shrink) = (self.step, self.shrink);
+        let entries = self.gradient.iter_mut().zip(self.first).zip(self.second);
+        let first = |m: f64, g: f64| beta1 * m + (1.0 - beta1) * g;
+        let length = |m: f64, v: f64| step * m / ((v * shrink).sqrt() + epsilon);
+        if self.held {
+            entries.for_each(|((g, m), v)| {
+                *m = first(*m, *g);
+                *g = length(*m, *v);
+            });
+        } else {
+            entries.for_each(|((g, m), v)| {
+                *m = first(*m, *g);
+                *v = beta2 * *v + (1.0 - beta2) * *g * *g;
+                *g = length(*m, *v);
+            });
         }
     }
 }

@@ -79,7 +79,7 @@ impl Optimizer {
     /// λ ← λ + scale · step, maximising; `gradient` (parameters) is overwritten. A gradient or a step that is not finite leaves λ where it
     /// is and is counted: then the answer is `false`.
     pub fn step<F: Geometry>(&self, state: &mut OptimizerState, q: &F, scale: f64, gradient: &mut [f64], parameters: &mut [f64]) -> bool {
-        let largest = gradient.iter().fold(0.0, |m: f64, g| if g.is_nan() { f64::INFINITY } else { m.max(g.abs()) });
+        let largest = largest_of(gradient.iter());
         if !largest.is_finite() {
             state.skipped += 1;
             return false;
@@ -88,7 +88,7 @@ impl Optimizer {
             state.steps += 1;
             return true;
         }
-        let mut limit = f64::INFINITY;
+        let (mut limit, mut size) = (f64::INFINITY, largest);
         if self.metric == Metric::Fisher {
             // ‖g‖² = gᵀ F⁻¹ g is the squared length of the natural step; computed of g / max|g| so that it can't overflow
             let natural = &mut state.scratch;
@@ -98,9 +98,9 @@ impl Optimizer {
             let length = largest * natural.iter().zip(gradient.iter()).map(|(n, g)| n * (g / largest)).sum::<f64>().sqrt();
             limit = self.longest * (q.dim() as f64).sqrt() / length;
             gradient.iter_mut().zip(natural).for_each(|(g, n)| *g = *n * largest);
+            size = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
         }
         // squares are taken of it: beyond 1e100 only its direction counts
-        let size = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
         if size > 1e100 {
             gradient.iter_mut().for_each(|g| *g *= 1e100 / size);
             limit *= size / 1e100;
@@ -113,7 +113,9 @@ impl Optimizer {
             }
             (Rule::Adam(rule), RuleState::Adam(adam)) => {
                 rule.direct(adam, gradient);
-                gradient.iter_mut().for_each(|g| *g *= scale);
+                if scale != 1.0 {
+                    gradient.iter_mut().for_each(|g| *g *= scale);
+                }
                 true
             }
             (Rule::DistanceOverGradients(rule), RuleState::DistanceOverGradients(distance)) => {
@@ -124,7 +126,7 @@ impl Optimizer {
             // a state of another rule
             _ => false,
         };
-        let finite = taken && parameters.iter().zip(gradient.iter()).all(|(p, g)| (p + g).is_finite());
+        let finite = taken && parameters.iter().zip(gradient.iter()).fold(true, |finite, (p, g)| finite & (p + g).is_finite());
         if !finite {
             state.skipped += 1;
             return false;
@@ -133,6 +135,13 @@ impl Optimizer {
         state.steps += 1;
         true
     }
+}
+
+/// max |x_i|, infinite if one is not a number.
+fn largest_of<'a>(x: impl Iterator<Item = &'a f64>) -> f64 {
+    // of numbers without a sign the order is that of their bits, and NaN lies beyond infinity
+    let largest = f64::from_bits(x.fold(0, |most, x| most.max(x.abs().to_bits())));
+    if largest.is_nan() { f64::INFINITY } else { largest }
 }
 
 /// The rule for the length of a step.

@@ -9,7 +9,9 @@ use lvm_core::ppca::{Ppca, PpcaMl};
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, Rows};
 use lvm_testkit::{bound, invariance};
-use lvm_vi::amortized::{Activation, Amortized, AmortizedGradient, AmortizedVi, Encoder, EncoderConfig, JointAscent, LinearEncoderNewton};
+use lvm_vi::amortized::{
+    Activation, Amortized, AmortizedGradient, AmortizedVi, Encoder, EncoderConfig, JointAscent, LinearEncoderNewton, TrainingState,
+};
 use lvm_vi::local::{self, Shape};
 use lvm_vi::models::BernoulliFactor;
 use ndarray::{Array1, Array2};
@@ -212,4 +214,45 @@ fn bad_settings_are_refused() {
     assert!(message(AmortizedVi { batch: 5, encoder: deep, ..short() }).contains("hidden"));
     let encoder = Encoder::new(&EncoderConfig::default(), 2, &table(10, 3), 0).unwrap();
     assert!(Amortized::new(model.clone(), encoder).is_err());
+}
+
+#[test]
+fn training_resumes_bit_for_bit() {
+    let model = model(6, 2);
+    let x = draws(&model, 130);
+    let weights = Array1::from_shape_fn(130, |n| (n % 3) as f64);
+    let x = Rows::new(&x).weighted(weights.view()).unwrap();
+    let stopping = Stopping { max_iterations: 12, tolerance: 0.0 };
+    let affine = AmortizedVi { batch: 40, stopping, ..Default::default() };
+    let encoder = EncoderConfig { hidden: vec![5], ..Default::default() };
+    let hidden = AmortizedVi { encoder, gradient: AmortizedGradient::Pathwise { draws: 2 }, ..affine.clone() };
+    let stored = |state: &TrainingState<LinearGaussian>| serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
+    for config in [affine.clone(), hidden.clone()] {
+        let whole = config.fit(&model, &x, 5).unwrap();
+        let mut state = config.init(&model, &x, 5).unwrap();
+        let mut trace = vec![];
+        for epoch in 0..12 {
+            trace.push(config.step(&mut state, &model, &x).unwrap().objective);
+            if epoch % 5 == 2 {
+                state = stored(&state);
+            }
+        }
+        assert_eq!(trace, whole.trace);
+        let finished = config.finish(stored(&state), &model, &x).unwrap();
+        assert_eq!(finished.encoder.parameters(), whole.model.encoder.parameters());
+        // the state of another encoder
+        let mut other = stored(&state);
+        let larger = AmortizedVi { encoder: EncoderConfig { hidden: vec![3, 3], ..Default::default() }, ..config.clone() };
+        assert!(larger.step(&mut other, &model, &x).unwrap_err().to_string().contains("parameters of the state"));
+    }
+    let start = Ppca::new(Array1::zeros(6), Array2::from_shape_fn((6, 2), |(j, i)| 0.1 * ((j + 2 * i) as f64).cos()), 1.0).unwrap();
+    let joint = JointAscent(hidden);
+    let whole = joint.fit(&start, &x, 5).unwrap();
+    let mut state = joint.init(&start, &x, 5).unwrap();
+    (0..7).for_each(|_| drop(joint.step(&mut state, &start, &x).unwrap()));
+    let mut state: TrainingState<Ppca> = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+    (7..12).for_each(|_| drop(joint.step(&mut state, &start, &x).unwrap()));
+    let finished = joint.finish(state, &start, &x).unwrap();
+    assert_eq!(finished.encoder.parameters(), whole.model.encoder.parameters());
+    assert_eq!(finished.model.log_likelihood(&x).unwrap(), whole.model.model.log_likelihood(&x).unwrap());
 }

@@ -6,6 +6,7 @@ use lvm_core::fit::{Algorithm, Stopping};
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::Rows;
 use lvm_core::special::lgamma;
+use lvm_vi::cavi::document_source::{CountTable, DocumentSource};
 use lvm_vi::cavi::documents::Documents;
 use lvm_vi::cavi::lda::{Lda, LdaModel, LdaStart, LocalStopping, OnlineLda, OnlineLdaState};
 use lvm_vi::cavi::minibatch::Steps;
@@ -228,6 +229,55 @@ fn online_lda_comes_near_batch_and_resumes_bit_for_bit() {
     let mut second = OnlineLdaState { model, ..first };
     online.advance(&mut second, &documents, 14).unwrap();
     assert_eq!(whole, second);
+}
+
+#[test]
+fn a_table_read_by_batches_gives_the_fit_of_its_documents_bit_for_bit() {
+    // 1100 rows: more than are read at once for the bound; weights, one of them zero
+    let table =
+        Array2::from_shape_fn((1100, 12), |(d, w)| if (d + w) % 3 == 0 || w == d % 12 { ((d * 7 + w * 5) % 4 + 1) as f64 } else { 0.0 });
+    let weights = Array1::from_shape_fn(1100, |d| [1.0, 2.0, 0.0, 0.5][d % 4]);
+    let weighted = Rows::new(&table).weighted(weights.view()).unwrap();
+    let online = OnlineLda { batch: 100, ..OnlineLda::new(lda(3, 2)) };
+    for rows in [&table as &dyn RowSource, &weighted] {
+        let source = CountTable::new(rows).unwrap();
+        let documents = Documents::from_table(rows).unwrap();
+        assert_eq!((source.n_documents(), source.total_words().unwrap()), (documents.len(), documents.total_words()));
+        assert_eq!(online.fit(&source, 3).unwrap(), online.fit(&documents, 3).unwrap());
+    }
+    // a row is called by its own number, also where rows before it are not there
+    let broken = array![[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]];
+    let without = array![0.0, 1.0, 1.0];
+    let rows = Rows::new(&broken).weighted(without.view()).unwrap();
+    let small = OnlineLda { batch: 2, ..online };
+    let message = small.fit(&CountTable::new(&rows).unwrap(), 3).unwrap_err().to_string();
+    assert!(message.contains("document 2 has -1 of word 1"), "{message}");
+    assert!(CountTable::new(&Rows::new(&broken).weighted(array![0.0, 0.0, 0.0].view()).unwrap()).is_err());
+}
+
+#[test]
+fn identical_documents_are_a_model_of_one_topic() {
+    let documents = Documents::from_rows(3, (0..40).map(|_| vec![(0, 2.0), (2, 4.0)])).unwrap();
+    for topics in [1, 3] {
+        let (batch, online) = (lda(topics, 30), OnlineLda { batch: 8, ..OnlineLda::new(lda(topics, 10)) });
+        for model in [batch.fit(&documents, 2).unwrap().model, online.fit(&documents, 2).unwrap().model] {
+            let gamma = model.infer(&documents).unwrap().gamma;
+            assert!(gamma.outer_iter().all(|row| row == gamma.row(0)) && gamma.iter().all(|g| g.is_finite()));
+            // E[p(w)] of the shares and topics: a third and two thirds but for the prior's 1/K a word and topic beside 240 words, and steps
+            // of the online fit that have not forgotten the start
+            let shares = model.infer(&documents).unwrap().shares();
+            let p = shares.row(0).dot(&model.topics());
+            assert!((p[0] - 1.0 / 3.0).abs() < 0.05 && (p[2] - 2.0 / 3.0).abs() < 0.05, "{p}");
+        }
+    }
+    for k in [1, 2, 3] {
+        let em = MultinomialMixtureEm { components: k, ..Default::default() }.fit(&documents, 1).unwrap().model;
+        let vb = BayesianMultinomialMixture { components: k, ..Default::default() }.fit(&documents, 1).unwrap().model;
+        let p = em.weights().dot(em.words());
+        // the smoothing counts of the default start beside 80 words
+        assert!((p[0] - 1.0 / 3.0).abs() < 0.02 && em.log_evidence(&documents).unwrap().iter().all(|l| l.is_finite()), "{p}");
+        assert!(vb.log_predictive(&documents).unwrap().iter().all(|l| l.is_finite()));
+    }
 }
 
 #[test]

@@ -450,3 +450,76 @@ fn the_mean_of_all_batches_is_the_full_update() {
         close("epoch", mean, counts + 1.0 - &before, 1e-13);
     }
 }
+
+#[test]
+fn draws_of_the_parameters_weigh_what_the_posterior_says() {
+    use lvm_vi::diagnose::psis;
+    let x = blobs(60, 2);
+    for covariance in [CovarianceType::Full, CovarianceType::Diagonal] {
+        for weights in [WeightPrior::Dirichlet { concentration: 0.7 }, WeightPrior::DirichletProcess { concentration: 1.3 }] {
+            let vb = |components| BayesianMixture { components, covariance, weights, ..Default::default() };
+            // one component: q is the posterior, and every draw gives the evidence
+            let one = vb(1).fit(&x, 0).unwrap();
+            let elbo = one.model.elbo(&x).unwrap().total();
+            for weight in one.model.parameter_log_weights(&x, 20, 3).unwrap() {
+                // sums of 60 rows of densities by other formulas, with gamma functions of size 100
+                assert!((weight - elbo).abs() < 1e-8 * (1.0 + elbo.abs()), "{weight} {elbo}");
+            }
+            // several: the mean is no lower than the ELBO of q(Z) q(θ), and the tail is light where clusters are far apart
+            let fitted = vb(2).fit(&x, 1).unwrap().model;
+            let weights = fitted.parameter_log_weights(&x, 1000, 3).unwrap();
+            let mean = weights.iter().sum::<f64>() / 1000.0;
+            let sd = (weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / 999.0).sqrt();
+            // five standard errors
+            assert!(mean > fitted.elbo(&x).unwrap().total() - 5.0 * sd / 1000f64.sqrt(), "{mean} {}", fitted.elbo(&x).unwrap().total());
+            let k = psis(&weights).unwrap().pareto_k;
+            assert!(k < 0.7, "{covariance:?} {k}");
+        }
+    }
+    // clusters that are one cloud: q(μ, Λ) of each is far too sure of itself
+    let cloud = Array2::from_shape_fn((60, 1), |(n, _)| ((n * 7919) % 60) as f64 / 10.0);
+    let fitted = BayesianMixture { components: 3, weights: WeightPrior::Dirichlet { concentration: 1.0 }, ..Default::default() };
+    let weights = fitted.fit(&cloud, 1).unwrap().model.parameter_log_weights(&cloud, 1000, 3).unwrap();
+    assert!(psis(&weights).unwrap().pareto_k > 0.7);
+    assert!(fitted.fit(&cloud, 1).unwrap().model.parameter_log_weights(&cloud, 0, 3).is_err());
+}
+
+/// Rows made when they are read, of which no more are ever asked for at once than `most` says.
+struct Made {
+    rows: usize,
+    most: std::sync::atomic::AtomicUsize,
+}
+
+impl RowSource for Made {
+    fn n_rows(&self) -> usize {
+        self.rows
+    }
+    fn n_cols(&self) -> usize {
+        2
+    }
+    fn read(&self, start: usize, mut out: ndarray::ArrayViewMut2<'_, f64>) -> Result<()> {
+        self.most.fetch_max(out.nrows(), std::sync::atomic::Ordering::Relaxed);
+        for (i, mut row) in out.outer_iter_mut().enumerate() {
+            let n = start + i;
+            row[0] = (n % 2) as f64 * 9.0 + ((n * 7919) as f64).sin();
+            row[1] = ((n * 104_729) as f64).cos();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn stochastic_steps_read_no_more_at_once_from_a_longer_table() {
+    let most = |rows: usize| {
+        let data = Made { rows, most: 0.into() };
+        let mixture = BayesianMixture { components: 2, stopping: Stopping { max_iterations: 1, tolerance: 0.0 }, ..Default::default() };
+        let svi = StochasticBayesianMixture { batch: 200, ..StochasticBayesianMixture::new(mixture) };
+        // the whole fit: prior, start, steps, and the bound of all rows
+        assert!(svi.fit(&data, 1).unwrap().objective().is_finite());
+        data.most.into_inner()
+    };
+    let (short, long) = (most(50_000), most(400_000));
+    // blocks of a pass, whatever N: what is made of them is of the size of the model
+    assert_eq!(short, long);
+    assert!(long <= 8192, "{long}");
+}

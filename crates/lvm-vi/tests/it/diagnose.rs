@@ -1,9 +1,11 @@
 //! The tail fit against other programs, and verdicts against Gaussians whose error is known.
 
-use lvm_vi::diagnose::{Diagnose, Known, Level, Optimality, WeightedDraws, psis};
-use lvm_vi::family::MeanField;
+use lvm_vi::diagnose::{Diagnose, Known, Level, Optimality, Vsbc, WeightedDraws, psis, vsbc};
+use lvm_vi::family::{Family, MeanField};
+use lvm_vi::fit::{Stopping, Vi};
 use lvm_vi::target::{LogDensity, LogDensityGrad, TargetError};
 use ndarray::{Array1, Array2, array};
+use rand_distr::{Distribution, StandardNormal};
 use serde_json::Value;
 
 #[test]
@@ -218,4 +220,118 @@ fn the_signal_to_noise_of_the_gradient_is_small_at_the_optimum_only() {
     assert!(Diagnose::default().run(&best(0.5), &target, 1).unwrap().gradient_signal_to_noise < 5.0); // four ratios at 6e-7
     let off = MeanField::new(&[1.3, -2.0], &[0.8, 0.8]).unwrap();
     assert!(Diagnose::default().run(&off, &target, 1).unwrap().gradient_signal_to_noise > 10.0);
+}
+
+/// Two well separated modes of equal weight, each N(±8, 1), with log evidence 0.
+struct TwoModes;
+
+impl LogDensity for TwoModes {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+        self.log_density_grad(z, &mut [0.0])
+    }
+}
+
+impl LogDensityGrad for TwoModes {
+    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        let part = |m: f64| -0.5 * (z[0] - m).powi(2);
+        let (near, far, m) = if z[0] >= 0.0 { (part(8.0), part(-8.0), 8.0) } else { (part(-8.0), part(8.0), -8.0) };
+        let share = 1.0 / (1.0 + (far - near).exp());
+        gradient[0] = share * (m - z[0]) + (1.0 - share) * (-m - z[0]);
+        Ok(near + (far - near).exp().ln_1p() - 0.5 * std::f64::consts::TAU.ln() - 2f64.ln())
+    }
+}
+
+#[test]
+fn a_mode_that_q_misses_is_found_by_the_exact_evidence_and_by_restarts() {
+    let (judge, one) = (Diagnose::default(), MeanField::new(&[8.0], &[1.0]).unwrap());
+    // draws of q alone can not know: this is what a pass does not cover
+    assert_eq!(judge.run(&one, &TwoModes, 1).unwrap().verdict.level, Level::Pass);
+    let known = Known { log_evidence: Some(0.0), ..Default::default() };
+    let found = judge.run_knowing(&one, &TwoModes, 1, &known).unwrap().verdict;
+    assert!(found.level == Level::Fail && found.to_string().contains("50 % of the exact evidence"), "{found}");
+    // restarts of one fit end in either mode: of 8 starts from N(0, 5²) all end in one with probability 2⁻⁷, and the seed is fixed
+    let vi = Vi { restarts: 8, ..Vi::new(MeanField::new(&[3.0], &[5.0]).unwrap()) };
+    let fitted = vi.fit(&TwoModes, 1).unwrap().model;
+    assert_eq!(fitted.restarts.len(), 8);
+    let found = judge.run_optimum(&fitted, &TwoModes, 1).unwrap();
+    assert!(found.restart_difference.unwrap() > 10.0, "{:?}", found.restart_difference);
+    assert!(found.verdict.level >= Level::Warn && found.verdict.to_string().contains("restarts disagree"), "{}", found.verdict);
+    // a single run has none, and a target of one mode agrees
+    assert!(Vi::new(one).fit(&TwoModes, 1).unwrap().model.restarts.is_empty());
+    let fitted = Vi { restarts: 3, ..Vi::new(MeanField::standard(2).unwrap()) }.fit(&correlated(0.2), 1).unwrap().model;
+    let found = judge.run_optimum(&fitted, &correlated(0.2), 1).unwrap();
+    assert!(found.restart_difference.unwrap() < 0.1 && found.verdict.to_string().contains("restarts agree"), "{}", found.verdict);
+}
+
+#[test]
+fn the_report_says_what_is_bounded_and_what_is_not() {
+    let judge = Diagnose::default();
+    let good = judge.run(&best(0.2), &correlated(0.2), 11).unwrap();
+    let text = good.to_string();
+    assert!(good.bounds.is_some() && text.contains("log evidence by bounds") && !text.contains("no bound"), "{text}");
+    assert_eq!(text.lines().filter(|l| l.trim_start().starts_with(['0', '1'])).count(), 2, "{text}");
+    // k̂ between 1/2 and its threshold: the weighted draws are good, q is not, and nothing is bounded
+    let fair = judge.run(&best(0.6), &correlated(0.6), 11).unwrap();
+    let text = fair.to_string();
+    assert!(fair.bounds.is_none() && fair.pareto_k < fair.pareto_k_threshold, "{}", fair.pareto_k);
+    for said in ["no bound on the error of any moment", "no bound from above", "are good although those of q are not", "no bound"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let bad = judge.run(&best(0.95), &correlated(0.95), 11).unwrap().to_string();
+    assert!(bad.contains("unknown") && !bad.contains("are good although"), "{bad}");
+    // a q that has not arrived: the ratio is told
+    let off = judge.run(&MeanField::new(&[1.3, -2.0], &[0.98, 0.98]).unwrap(), &correlated(0.2), 1).unwrap().verdict;
+    assert!(off.to_string().contains("still wants a step") && off.to_string().contains("signal-to-noise"), "{off}");
+}
+
+/// z ~ N(0, 1) and y_1 … y_5 ~ N(z, 1): p(z | y) = N(Σ y/6, 1/6).
+struct FiveData(f64);
+
+impl LogDensity for FiveData {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+        Ok(self.0 * z[0] - 3.0 * z[0] * z[0])
+    }
+}
+
+impl LogDensityGrad for FiveData {
+    fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+        gradient[0] = self.0 - 6.0 * z[0];
+        self.log_density(z)
+    }
+}
+
+#[test]
+fn calibration_over_simulated_data_joins_the_verdict_of_a_fit() {
+    let simulate = |rng: &mut lvm_core::random::Stream| {
+        let mut normal = || -> f64 { StandardNormal.sample(rng) };
+        let z = normal();
+        (vec![z], (0..5).map(|_| z + normal()).sum())
+    };
+    // 300 short fits; `shift` is what a faulty program would add to every mean
+    let calibrate = |shift: f64| {
+        let stopping = Stopping { tolerance: 0.0, max_iterations: 100, ..Stopping::default() };
+        let fit = |y: &f64, s: u64| {
+            let q = Vi { stopping, elbo_draws: 2, ..Vi::new(MeanField::standard(1).unwrap()) }.fit(&FiveData(*y), s)?.model.q;
+            MeanField::new(&[q.mean()[0] + shift * q.standard_deviations()[0]], &q.standard_deviations().to_vec())
+        };
+        vsbc(300, simulate, fit, 7).unwrap()
+    };
+    let target = FiveData(4.2);
+    let fitted = Vi::new(MeanField::standard(1).unwrap()).fit(&target, 2).unwrap().model;
+    let judged = |vsbc: &Vsbc| {
+        let known = Known { vsbc: Some(vsbc), restarts: &fitted.restarts, ..Default::default() };
+        Diagnose::default().run_knowing(&fitted.q, &target, 3, &known).unwrap().verdict
+    };
+    // a right method is called biased with probability 0.01; the seeds are fixed
+    let right = judged(&calibrate(0.0));
+    assert!(right.level == Level::Pass && right.to_string().contains("over 300 simulated data sets no mean is seen"), "{right}");
+    // half a standard deviation moves the statistic by 0.19 · 300, three of its standard deviations of √300
+    let wrong = judged(&calibrate(0.5));
+    assert!(wrong.level == Level::Warn && wrong.to_string().contains("latent 0 is biased"), "{wrong}");
 }

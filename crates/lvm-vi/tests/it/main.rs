@@ -8,6 +8,7 @@ mod cavi_documents;
 mod cavi_linear;
 mod cavi_mixture;
 mod cavi_refusals;
+mod degenerate;
 mod diagnose;
 mod estimators;
 mod exact;

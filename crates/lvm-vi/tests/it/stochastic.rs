@@ -158,6 +158,27 @@ fn minibatches_reach_the_posterior_of_all_the_data() {
     assert!(vi.fit_minibatch(&Location(Vec::new()), 1, 1).is_err());
 }
 
+#[test]
+fn a_resumed_run_by_minibatches_is_the_same_bit_for_bit() {
+    let target = Location((0..25).map(|n| (n as f64 * 0.37).sin() + 1.0).collect());
+    let vi = Vi { optimizer: Optimizer::adam(0.02), ..Vi::new(MeanField::standard(1).unwrap()) };
+    let go_on = |state: &mut State<MeanField>, steps: usize| {
+        (0..steps).for_each(|_| drop(vi.step_minibatch(state, &target, 7).unwrap()));
+    };
+    // 4 steps an epoch: stored in the midst of the third
+    let mut whole = vi.init_minibatch(&target, 7, 3).unwrap();
+    go_on(&mut whole, 40);
+    let mut part = vi.init_minibatch(&target, 7, 3).unwrap();
+    go_on(&mut part, 10);
+    let mut resumed: State<MeanField> = serde_json::from_str(&serde_json::to_string(&part).unwrap()).unwrap();
+    go_on(&mut resumed, 30);
+    assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
+    // and the loop does the same
+    let stopping = Stopping { max_iterations: 40, tolerance: 0.0, ..Stopping::default() };
+    let fitted = Vi { stopping, ..vi.clone() }.fit_minibatch(&target, 7, 3).unwrap();
+    assert_eq!(fitted.model.q, vi.average(&whole).unwrap());
+}
+
 /// No density anywhere, or NaN on the left half.
 struct Broken {
     everywhere: bool,

@@ -124,8 +124,8 @@ impl Lda {
         })
     }
 
-    /// The model that restart number `restart` begins with.
-    pub(super) fn first(&self, documents: &Documents, seed: u64, restart: u64) -> Result<LdaModel> {
+    /// The model over this vocabulary that restart number `restart` begins with.
+    pub(super) fn first(&self, vocabulary: usize, seed: u64, restart: u64) -> Result<LdaModel> {
         if self.topics == 0 {
             return Err(Error::config("topics", "0 asked for, at least 1 is needed"));
         }
@@ -138,20 +138,20 @@ impl Lda {
         match &self.start {
             LdaStart::Random => {
                 let mut rng = stream(seed, Purpose::Start, restart);
-                LdaModel::random(documents.vocabulary(), self.topics, alpha, eta, self.local, &mut rng)
+                LdaModel::random(vocabulary, self.topics, alpha, eta, self.local, &mut rng)
             }
             LdaStart::Lambda(lambda) => {
                 if lambda.ncols() != self.topics {
                     return Err(Error::config("start", format!("λ of {} topics; {} are asked for", lambda.ncols(), self.topics)));
                 }
-                same_vocabulary(documents, lambda.nrows())?;
+                same_vocabulary(vocabulary, lambda.nrows())?;
                 LdaModel::new(lambda.clone(), alpha, eta, self.local)
             }
         }
     }
 
     fn begin(&self, documents: &Documents, seed: u64, restart: u64) -> Result<LdaState> {
-        let model = self.first(documents, seed, restart)?;
+        let model = self.first(documents.vocabulary(), seed, restart)?;
         let mut gamma = Array2::zeros((documents.len(), self.topics));
         let (counts, _) = expect(&model, documents, &mut gamma);
         Ok(LdaState { model, gamma, counts })

@@ -173,10 +173,14 @@ impl LdaModel {
     /// # Errors
     /// If the vocabulary is another one.
     pub fn infer(&self, documents: &Documents) -> Result<DocumentTopics> {
-        same_vocabulary(documents, self.vocabulary())?;
-        let topics = ExpectedTopics::new(self, None);
+        same_vocabulary(documents.vocabulary(), self.vocabulary())?;
+        Ok(self.infer_by(documents, &ExpectedTopics::new(self, None)))
+    }
+
+    /// The same by topics at hand.
+    pub(super) fn infer_by(&self, documents: &Documents, topics: &ExpectedTopics) -> DocumentTopics {
         let mut out = DocumentTopics { gamma: Array2::zeros((documents.len(), self.n_topics())), bounds: Array1::zeros(documents.len()) };
-        let ascent = self.ascent(&topics);
+        let ascent = self.ascent(topics);
         let all: Vec<(ndarray::ArrayViewMut1<'_, f64>, &mut f64)> = out.gamma.outer_iter_mut().zip(&mut out.bounds).collect();
         all.into_par_iter().enumerate().for_each_init(Workspace::default, |space, (d, (mut gamma, bound))| {
             let (words, counts) = documents.get(d);
@@ -184,7 +188,7 @@ impl LdaModel {
             gamma.iter_mut().zip(local.gamma).for_each(|(g, v)| *g = v);
             *bound = local.bound;
         });
-        Ok(out)
+        out
     }
 
     pub(super) fn ascent<'a>(&self, topics: &'a ExpectedTopics) -> Ascent<'a> {
@@ -196,7 +200,7 @@ impl LdaModel {
     /// # Errors
     /// If shapes do not fit.
     pub fn elbo(&self, documents: &Documents, gamma: ArrayView2<'_, f64>) -> Result<f64> {
-        same_vocabulary(documents, self.vocabulary())?;
+        same_vocabulary(documents.vocabulary(), self.vocabulary())?;
         if gamma.dim() != (documents.len(), self.n_topics()) {
             return Err(ErrorKind::Shape { what: "rows of γ", expected: documents.len(), found: gamma.nrows() }.into());
         }

@@ -3,6 +3,7 @@
 use super::batch::Lda;
 use super::model::LdaModel;
 use super::topics::ExpectedTopics;
+use crate::cavi::document_source::DocumentSource;
 use crate::cavi::documents::{Documents, same_vocabulary};
 use crate::cavi::minibatch::{Minibatches, Steps};
 use lvm_core::Result;
@@ -26,7 +27,9 @@ use lvm_core::mutant::planted;
 /// M and B count documents; weights of documents enter the sums. The last batch may be short; its scale is M over its own documents.
 ///
 /// # What it needs
-/// Memory O(V K) beyond the documents. Only the words of the batch are looked at until λ moves.
+/// A [`DocumentSource`]: [`Documents`] in memory, or any table of counts as a
+/// [`CountTable`](crate::cavi::document_source::CountTable), of which a batch is read at a time; the answer is the same, bit for bit. Memory
+/// O(V K) and a batch beyond it, whatever M. Only the words of the batch are looked at until λ moves.
 ///
 /// # Defaults and why
 /// `batch: 128`, τ = 10, κ = 0.7: as scikit-learn has them; larger batches make steps of less noise.
@@ -82,7 +85,7 @@ impl OnlineLda {
     ///
     /// # Errors
     /// See [the type](OnlineLda#errors).
-    pub fn fit(&self, documents: &Documents, seed: u64) -> Result<Fitted<LdaModel>> {
+    pub fn fit<S: DocumentSource + ?Sized>(&self, documents: &S, seed: u64) -> Result<Fitted<LdaModel>> {
         self.fit_watched(documents, seed, &mut unwatched)
     }
 
@@ -90,56 +93,68 @@ impl OnlineLda {
     ///
     /// # Errors
     /// See [the type](OnlineLda#errors).
-    pub fn fit_watched(&self, documents: &Documents, seed: u64, watch: Watch<'_>) -> Result<Fitted<LdaModel>> {
+    pub fn fit_watched<S: DocumentSource + ?Sized>(&self, documents: &S, seed: u64, watch: Watch<'_>) -> Result<Fitted<LdaModel>> {
         run(self, documents, self.lda.stopping, seed, watch)
     }
 
     /// `count` steps, across the ends of epochs.
     ///
     /// # Errors
-    /// If the vocabulary is another one, or settings are out of range.
-    pub fn advance(&self, state: &mut OnlineLdaState, documents: &Documents, count: u64) -> Result<()> {
-        let order = Minibatches::new(documents.len(), self.batch, state.seed)?;
+    /// If the vocabulary is another one, settings are out of range, or documents can't be read.
+    pub fn advance<S: DocumentSource + ?Sized>(&self, state: &mut OnlineLdaState, documents: &S, count: u64) -> Result<()> {
+        let all = documents.n_documents();
+        let order = Minibatches::new(all, self.batch, state.seed)?;
         self.steps.check()?;
-        same_vocabulary(documents, state.model.vocabulary())?;
+        same_vocabulary(documents.vocabulary(), state.model.vocabulary())?;
         for _ in 0..count {
-            let rows = order.of_step(state.steps);
+            let batch = documents.documents(&order.of_step(state.steps))?;
             state.steps += 1;
-            let rho = self.steps.at(state.steps);
-            step(&mut state.model, documents, &rows, rho);
+            step(&mut state.model, &batch, all, self.steps.at(state.steps));
         }
         Ok(())
     }
 }
 
-/// A step of length ρ on these documents: η̂ − η in natural parameters, which are λ itself but for a constant.
-fn step(model: &mut LdaModel, documents: &Documents, rows: &[usize], rho: f64) {
-    let mut present: Vec<u32> = rows.iter().flat_map(|d| documents.get(*d).0).copied().collect();
+/// A step of length ρ on a batch out of `all` documents: η̂ − η in natural parameters, which are λ itself but for a constant.
+fn step(model: &mut LdaModel, batch: &Documents, all: usize, rho: f64) {
+    let rows: Vec<usize> = (0..batch.len()).collect();
+    let mut present: Vec<u32> = rows.iter().flat_map(|d| batch.get(*d).0).copied().collect();
     present.sort_unstable();
     present.dedup();
     let topics = ExpectedTopics::new(model, Some(&present));
-    let expectations = model.expect(documents, rows, &topics, None);
-    let scale = if planted("lda_missing_scale") { 1.0 } else { documents.len() as f64 / rows.len() as f64 };
+    let expectations = model.expect(batch, &rows, &topics, None);
+    let scale = if planted("lda_missing_scale") { 1.0 } else { all as f64 / batch.len() as f64 };
     model.step(rho, scale, &present, &expectations.counts);
 }
 
-impl Algorithm<Documents> for OnlineLda {
+/// Σ_d of the bounds of all documents, a batch at a time.
+fn bound<S: DocumentSource + ?Sized>(model: &LdaModel, documents: &S) -> Result<f64> {
+    let topics = ExpectedTopics::new(model, None);
+    let mut bound = 0.0;
+    documents.for_each_batch(&mut |batch| {
+        let bounds = model.infer_by(batch, &topics).bounds;
+        bounds.iter().enumerate().for_each(|(d, b)| bound += batch.weight(d) * b);
+        Ok(())
+    })?;
+    Ok(bound)
+}
+
+impl<S: DocumentSource + ?Sized> Algorithm<S> for OnlineLda {
     type State = OnlineLdaState;
     type Output = LdaModel;
 
-    fn init(&self, documents: &Documents, seed: u64) -> Result<OnlineLdaState> {
+    fn init(&self, documents: &S, seed: u64) -> Result<OnlineLdaState> {
         self.steps.check()?;
-        Minibatches::new(documents.len(), self.batch, seed)?;
-        Ok(OnlineLdaState { model: self.lda.first(documents, seed, 0)?, steps: 0, seed })
+        Minibatches::new(documents.n_documents(), self.batch, seed)?;
+        Ok(OnlineLdaState { model: self.lda.first(documents.vocabulary(), seed, 0)?, steps: 0, seed })
     }
 
     /// One epoch, and the exact ELBO at its end.
-    fn step(&self, state: &mut OnlineLdaState, documents: &Documents) -> Result<Step> {
-        let per_epoch = documents.len().div_ceil(self.batch.max(1)) as u64;
+    fn step(&self, state: &mut OnlineLdaState, documents: &S) -> Result<Step> {
+        let per_epoch = documents.n_documents().div_ceil(self.batch.max(1)) as u64;
         self.advance(state, documents, per_epoch - state.steps % per_epoch)?;
-        let bounds = state.model.infer(documents)?.bounds;
-        let bound: f64 = bounds.iter().enumerate().map(|(d, b)| documents.weight(d) * b).sum();
-        Ok(Step { objective: (bound - state.model.kl()) / documents.total_weight(), ..Default::default() })
+        let objective = (bound(&state.model, documents)? - state.model.kl()) / documents.total_weight();
+        Ok(Step { objective, ..Default::default() })
     }
 
     fn finish(&self, state: OnlineLdaState) -> Result<LdaModel> {

@@ -5,6 +5,7 @@ mod coordinate_ascent;
 mod elbo;
 mod factors;
 mod model;
+mod parameter_draws;
 mod predictive;
 mod prior;
 mod stochastic;

@@ -93,7 +93,7 @@ impl MultinomialMixturePosterior {
     /// # Errors
     /// If the vocabulary is another one.
     pub fn log_predictive(&self, documents: &Documents) -> Result<Array1<f64>> {
-        same_vocabulary(documents, self.words[0].alpha().len())?;
+        same_vocabulary(documents.vocabulary(), self.words[0].alpha().len())?;
         let log_weights = self.weights.mean().mapv(f64::ln);
         let totals: Vec<f64> = self.words.iter().map(|q| q.alpha().sum()).collect();
         let one = |d: usize| {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 /// log w_k + Σ_v x_dv l_vk (M, K).
 pub(super) fn scores(documents: &Documents, log_weights: ArrayView1<'_, f64>, log_words: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
-    same_vocabulary(documents, log_words.nrows())?;
+    same_vocabulary(documents.vocabulary(), log_words.nrows())?;
     let mut out = Array2::zeros((documents.len(), log_weights.len()));
     let rows: Vec<_> = out.outer_iter_mut().collect();
     rows.into_par_iter().enumerate().for_each(|(d, mut row)| {
