@@ -95,12 +95,13 @@ enum Second {
     Variances,
 }
 
-/// Blocks of about 128 KiB, 16 rows at least: they share the second-level cache with the rows gathered for a product.
-const BLOCK_BYTES: usize = 128 << 10;
+/// Blocks of about 32 KiB, 8 rows at least. Gathering walks a block a few columns at a time, down all its rows: of many long rows each would
+/// be fetched from memory anew, with no reading ahead.
+const BLOCK_BYTES: usize = 32 << 10;
 
 /// The plan of a pass whose rows are gathered for products.
 pub(crate) fn small_blocks(d: usize, accumulator_bytes: usize) -> Plan {
-    let block_rows = (BLOCK_BYTES / (8 * d)).next_power_of_two().clamp(16, 2048);
+    let block_rows = (BLOCK_BYTES / (8 * d)).next_power_of_two().clamp(8, 2048);
     Plan { block_rows, ..Plan::new(d, accumulator_bytes) }
 }
 

@@ -133,7 +133,7 @@ fn main() -> Result<()> {
     let speed = speed();
     writeln!(out, "Product of two matrices, all cores: {:.0} GFLOP/s.\n", speed / 1e9)?;
     mixture::compare(&settings, speed, &mut out)?;
-    linear::compare(&settings, &mut out)?;
+    linear::compare(&settings, speed, &mut out)?;
     stochastic::compare(&settings, &mut out)?;
     conjugate::compare(&settings, &mut out)
 }

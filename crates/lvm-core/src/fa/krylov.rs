@@ -85,5 +85,5 @@ fn start(d: usize, width: usize) -> Array2<f64> {
 }
 
 fn orthonormal(x: &Array2<f64>) -> Result<Array2<f64>> {
-    Ok(linalg::qr(x.view())?.0)
+    Ok(linalg::orthonormal(x.view())?.0)
 }

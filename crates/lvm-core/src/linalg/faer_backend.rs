@@ -48,31 +48,37 @@ pub(super) fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64
     }
 }
 
+/// A matrix brought to the size of 1 by a power of two, which costs no digit, and what takes values back: faer's thresholds are absolute,
+/// and away from that size it stops short of rounding.
+fn scaled(a: ArrayView2<'_, f64>) -> (Array2<f64>, f64) {
+    let exponent = a.iter().fold(0.0, |m: f64, v| m.max(v.abs())).log2().floor().clamp(-1000.0, 1000.0);
+    (&a * (-exponent).exp2(), exponent.exp2())
+}
+
 pub(super) fn eigh(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     let n = a.nrows();
-    // faer's thresholds are absolute: away from the size of 1 it stops short of rounding. A power of two costs no digit.
-    let exponent = a.iter().fold(0.0, |m: f64, v| m.max(v.abs())).log2().floor().clamp(-1000.0, 1000.0);
-    let a = &a * (-exponent).exp2();
+    let (a, back) = scaled(a);
     let (mut vectors, mut values) = (Mat::zeros(n, n), Diag::zeros(n));
     let par = split(n, n);
     let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, par, Default::default()));
     let stack = MemStack::new(&mut memory);
     self_adjoint_evd(a.view().into_faer(), values.as_mut(), Some(vectors.as_mut()), par, stack, Default::default())
         .map_err(|_| ErrorKind::Decomposition { what: "symmetric eigen-decomposition" })?;
-    let values: Array1<f64> = values.column_vector().iter().map(|v| v * exponent.exp2()).collect();
+    let values: Array1<f64> = values.column_vector().iter().map(|v| v * back).collect();
     Ok(descending(values.view(), owned(vectors.as_ref()).view()))
 }
 
 pub(super) fn svd(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
     let (m, n) = a.dim();
     let r = m.min(n);
+    let (a, back) = scaled(a);
     let (mut u, mut s, mut v) = (Mat::zeros(m, r), Diag::zeros(r), Mat::zeros(n, r));
     let par = split(m, n);
     let mut memory = MemBuffer::new(svd_scratch::<f64>(m, n, ComputeSvdVectors::Thin, ComputeSvdVectors::Thin, par, Default::default()));
     let stack = MemStack::new(&mut memory);
-    thin_svd(a.into_faer(), s.as_mut(), Some(u.as_mut()), Some(v.as_mut()), par, stack, Default::default())
+    thin_svd(a.view().into_faer(), s.as_mut(), Some(u.as_mut()), Some(v.as_mut()), par, stack, Default::default())
         .map_err(|_| ErrorKind::Decomposition { what: "singular value decomposition" })?;
-    let s = s.column_vector().iter().copied().collect();
+    let s = s.column_vector().iter().map(|v| v * back).collect();
     Ok((owned(u.as_ref()), s, owned(v.transpose())))
 }
 

@@ -24,6 +24,9 @@ mod lapack_backend;
 #[cfg(feature = "lapack-base")]
 use lapack_backend as backend;
 
+mod orthonormal;
+pub use orthonormal::orthonormal;
+
 /// The leading minor (from 0) that is not positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotPositiveDefinite {
@@ -198,10 +201,11 @@ pub fn matmul(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
 /// # Panics
 /// As [`add_matmul`].
 pub fn matmul_by_bands(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
-    const ROWS: usize = 128;
+    // sixteen equal bands at most: two, four or eight threads get the same number
+    let rows = a.nrows().div_ceil(16).next_multiple_of(8).clamp(48, 256);
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
-    let bands = c.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter();
-    bands.zip(a.axis_chunks_iter(Axis(0), ROWS)).for_each(|(c, a)| matmul_into(a, b, c));
+    let bands = c.axis_chunks_iter_mut(Axis(0), rows).into_par_iter();
+    bands.zip(a.axis_chunks_iter(Axis(0), rows)).for_each(|(c, a)| matmul_into(a, b, c));
     c
 }
 
@@ -334,6 +338,26 @@ mod tests {
         }
         assert_eq!(eigh(Array2::zeros((3, 3)).view()).unwrap().0, Array1::<f64>::zeros(3));
         assert_eq!(vectors.dim(), (40, 40));
+    }
+
+    #[test]
+    fn singular_triplets_do_not_depend_on_the_scale() {
+        for shape in [(60, 40), (40, 60), (40, 40)] {
+            // singular values from 1 down to 1e-9
+            let a =
+                Array2::from_shape_fn(shape, |(i, j)| ((i * j) as f64 * 0.37 + (i + j) as f64).sin() * 10_f64.powf(-9.0 * j as f64 / 60.0));
+            let (_, values, _) = svd(a.view()).unwrap();
+            for power in [-900, -40, 40, 900] {
+                let scale = 2.0_f64.powi(power);
+                let (u, scaled, vt) = svd((&a * scale).view()).unwrap();
+                // LAPACK scales by its own rule: 64 roundings of the largest
+                assert!(values.iter().zip(&scaled).all(|(v, s)| (v - s / scale).abs() <= 64.0 * f64::EPSILON * values[0]), "{power}");
+                let residual = a.dot(&vt.t()) - &u * &(&scaled / scale);
+                assert!(residual.iter().all(|r| r.abs() <= 256.0 * f64::EPSILON * values[0]), "{power}");
+            }
+        }
+        let (u, s, vt) = svd(Array2::zeros((3, 2)).view()).unwrap();
+        assert_eq!((u.dim(), s, vt.dim()), ((3, 2), Array1::zeros(2), (2, 2)));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn leading(a: &Array2<f64>, first: usize, enough: impl Fn(&Ritz) -> b
     let broken = || ErrorKind::Decomposition { what: "block Lanczos process" };
     let mut rng = stream(0, Purpose::Projection, 1);
     let start = Array2::from_shape_simple_fn((d, BLOCK), || StandardNormal.sample(&mut rng));
-    let mut block = linalg::qr(start.view())?.0;
+    let mut block = linalg::orthonormal(start.view())?.0;
     let mut basis = Array2::zeros((d, 0).f());
     let mut t = Array2::<f64>::zeros((most + BLOCK, most + BLOCK));
     let (mut k, mut next_look) = (0, first);
@@ -61,7 +61,7 @@ pub(super) fn leading(a: &Array2<f64>, first: usize, enough: impl Fn(&Ritz) -> b
                 write(&mut t, (k - BLOCK, k - BLOCK), overlap.slice_axis(Axis(0), Slice::from(k - BLOCK..)));
             }
         }
-        let (q, r) = linalg::qr(image.view())?;
+        let (q, r) = linalg::orthonormal(image.view())?;
         if k >= next_look {
             let inner = t.slice_axis(Axis(0), Slice::from(..k));
             let (values, rotation) = linalg::eigh(inner.slice_axis(Axis(1), Slice::from(..k)))?;

@@ -175,7 +175,9 @@ struct Cut {
     axes: Array2<f64>,
     /// Eigenvalues of S̃ that go with them.
     values: Array1<f64>,
-    /// A bound on the eigenvalues of S orthogonal to V.
+    /// What no other eigenvalue of S̃ may reach, half way across the gap.
+    middle: f64,
+    /// A bound on the eigenvalues of S orthogonal to V, if none reaches it.
     beyond: f64,
 }
 
@@ -209,7 +211,7 @@ impl Sketch {
         0.5 * (d * LOG_2PI + logs + (d - q as f64) * self.noise(values, q).ln() + d).abs().max(1.0)
     }
 
-    /// V with a certified gap behind it; `None` if there is none that single precision can tell.
+    /// V with a gap behind it, if [`nothing_missed`](Self::nothing_missed); `None` if there is none that single precision can tell.
     fn cut(&self, q: usize) -> Result<Option<Cut>> {
         let enough = |ritz: &Ritz| {
             let m = cut_after(&ritz.values, q);
@@ -224,12 +226,13 @@ impl Sketch {
             let close = ritz.residuals.iter().zip(&values).all(|(r, v)| *r <= 1e-3 * ANGLE * (v - beyond));
             close && SAFETY * lost <= 1e-3 * TOLERANCE * self.size_of_likelihood(&ritz.values, q)
         };
-        let Some(ritz) = lanczos::leading(&self.covariance, 5 * (q + BEYOND) + 8, enough)? else { return Ok(None) };
+        let Some(ritz) = lanczos::leading(&self.covariance, 6 * (q + BEYOND), enough)? else { return Ok(None) };
         let m = cut_after(&ritz.values, q);
         let middle = 0.5 * (ritz.values[m - 1] + ritz.values[m]);
         let cut = Cut {
             axes: ritz.vectors(m),
             values: ritz.values.slice_axis(Axis(0), Slice::from(..m)).to_owned(),
+            middle,
             beyond: middle + self.error(),
         };
         // σ² is a difference of tr S and Σ λ_i: it must not cost digits
@@ -238,19 +241,19 @@ impl Sketch {
             return Ok(None);
         }
         let told_apart = cut.values[m - 1] - cut.beyond > 0.5 * (cut.values[m - 1] - middle);
-        Ok((told_apart && self.nothing_missed(&cut, middle)).then_some(cut))
+        Ok(told_apart.then_some(cut))
     }
 
-    /// Whether s I − S̃ + V Θ Vᵀ is positive definite: S̃ has no eigenvalue beyond s but those of V.
-    fn nothing_missed(&self, cut: &Cut, s: f64) -> bool {
+    /// Whether s I − S̃ + V Θ Vᵀ is positive definite for s in the middle of the gap: S̃ has no eigenvalue beyond s but those of V.
+    fn nothing_missed(&self, cut: &Cut) -> bool {
         let mut rest = linalg::matmul_by_bands((&cut.axes * &cut.values).view(), cut.axes.t());
         rest -= &self.covariance;
-        rest.diag_mut().mapv_inplace(|v| v + s);
+        rest.diag_mut().mapv_inplace(|v| v + cut.middle);
         linalg::cholesky(rest.view()).is_ok()
     }
 
     /// The pass in f64: the eigenpairs of S in the span of V, if the certificate lets them pass.
-    fn refine(self, data: &dyn RowSource, cut: &Cut, q: usize) -> Result<Option<Spectrum>> {
+    fn refine(&self, data: &dyn RowSource, cut: &Cut, q: usize) -> Result<Option<Spectrum>> {
         let (d, m) = cut.axes.dim();
         let noise = self.noise(&cut.values, q);
         let costs = costs(&cut.values, cut.beyond, noise);
@@ -285,7 +288,7 @@ impl Sketch {
         Ok(Some(Spectrum {
             weight: self.weight,
             rows: n_present(data),
-            mean: self.centre + self.shift,
+            mean: &self.centre + &self.shift,
             eigenvalues: values.slice_axis(Axis(0), Slice::from(..q)).to_owned(),
             axes,
             total_variance: self.total,
@@ -332,9 +335,11 @@ pub(super) fn spectrum(data: &dyn RowSource, components: usize, passes: &mut Pas
     passes.done()?;
     let Some(sketch) = sketch else { return Ok(None) };
     let Some(cut) = sketch.cut(components)? else { return Ok(None) };
-    let refined = sketch.refine(data, &cut, components)?;
+    // the factor takes one thread while the other begins with the pass over the rows, of which there are many parts
+    let (refined, complete) = rayon::join(|| sketch.refine(data, &cut, components), || sketch.nothing_missed(&cut));
+    let refined = refined?;
     passes.done()?;
-    Ok(refined)
+    Ok(refined.filter(|_| complete))
 }
 
 #[cfg(test)]
@@ -469,11 +474,11 @@ mod tests {
         // exact eigenvectors, but not the leading ones: the residual is small, and the Cholesky factor finds what was missed
         let (sketch, mut cut) = found();
         let (values, vectors) = linalg::eigh(sketch.covariance.view()).unwrap();
-        let middle = 0.5 * (values[cut.values.len() - 1] + values[cut.values.len()]);
-        assert!(sketch.nothing_missed(&cut, middle));
+        cut.middle = 0.5 * (values[cut.values.len() - 1] + values[cut.values.len()]);
+        assert!(sketch.nothing_missed(&cut));
         cut.axes.column_mut(2).assign(&vectors.column(9));
         cut.values[2] = values[9];
-        assert!(!sketch.nothing_missed(&cut, middle));
+        assert!(!sketch.nothing_missed(&cut));
         // single precision gone wrong
         let (mut sketch, _) = found();
         sketch.covariance[[4, 3]] += 1e-3;

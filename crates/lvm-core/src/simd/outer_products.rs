@@ -17,32 +17,30 @@ pub(crate) struct OuterProducts<'a> {
     pub(crate) dim: usize,
 }
 
-/// Strips of columns in a tile of sums: with 32 registers 3 vectors by 8 rows are 24 sums, with 16 registers 3 by 4 are 12; the rest
-/// is for what is multiplied.
-pub(super) const WIDTH: usize = 3;
-
 impl WithSimd for OuterProducts<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= 32 { self.lower::<S, 8>(simd) } else { self.lower::<S, 4>(simd) }
+        // Sums that stay in registers: 24 of 32, but no more than 8 of 16. With 12, four vectors for what is multiplied would have to do, the
+        // compiler takes a fifth and sends a sum through memory for every row, which then waits for it: half the speed.
+        if S::REGISTER_COUNT >= 32 { self.lower::<S, 8, 3>(simd) } else { self.lower::<S, 4, 2>(simd) }
     }
 }
 
 impl OuterProducts<'_> {
-    /// Tiles of H rows. The rows of the sums are walked in order: writing them costs as much as a few rows of V.
+    /// Tiles of H rows by W strips. The rows of the sums are walked in order: writing them costs as much as a few rows of V.
     #[inline(always)]
-    fn lower<S: Simd, const H: usize>(self, simd: S) {
+    fn lower<S: Simd, const H: usize, const W: usize>(self, simd: S) {
         let v = self.v.as_chunks::<LANES>().0;
         let strip = |s: usize| &v[s * self.stride..][..self.rows];
         for (i, rows) in self.sums.chunks_mut(LANES * self.dim).enumerate() {
             let b = strip(i);
-            for j in (0..=i).step_by(WIDTH) {
+            for j in (0..=i).step_by(W) {
                 match i + 1 - j {
                     1 => tiles::<S, H, 1>(simd, b, [strip(j)], rows, j, self.dim),
                     2 => tiles::<S, H, 2>(simd, b, [strip(j), strip(j + 1)], rows, j, self.dim),
-                    _ => tiles::<S, H, WIDTH>(simd, b, [strip(j), strip(j + 1), strip(j + 2)], rows, j, self.dim),
+                    _ => tiles::<S, H, W>(simd, b, std::array::from_fn(|w| strip(j + w)), rows, j, self.dim),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Scores of centred and weighted rows on a few axes, and the sums a Rayleigh–Ritz step and its residual are made of.
 
-use super::outer_products::{OuterProducts, WIDTH, tiles};
+use super::outer_products::{OuterProducts, tiles};
 use super::strips::{CAPACITY, Gather, Weighted};
 use super::{LANES, Scratch, padded};
 use pulp::{Simd, WithSimd};
@@ -94,7 +94,7 @@ struct Scores<'a> {
     axes: &'a [f64],
     /// Columns of V, a multiple of eight.
     depth: usize,
-    /// Z, in strips like V; rows up to the next multiple of eight are written.
+    /// Z, in strips like V; rows up to the next multiple of sixteen may be written.
     z: &'a mut [f64],
 }
 
@@ -103,24 +103,32 @@ impl WithSimd for Scores<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= 32 { self.all::<S, 8>(simd) } else { self.all::<S, 4>(simd) }
+        // as many sums as stay in registers (see the outer products)
+        if S::REGISTER_COUNT >= 32 { self.all::<S, 8, 3, 16>(simd) } else { self.all::<S, 4, 2, 8>(simd) }
     }
 }
 
 impl Scores<'_> {
+    /// Tiles of H rows by W strips; of T rows where a single strip is left, whose sums would otherwise wait for each other.
     #[inline(always)]
-    fn all<S: Simd, const H: usize>(self, simd: S) {
+    fn all<S: Simd, const H: usize, const W: usize, const T: usize>(self, simd: S) {
         let (v, z) = (self.v.as_chunks::<LANES>().0, self.z.as_chunks_mut::<LANES>().0);
         let axes = self.axes.as_chunks::<LANES>().0;
         let a = |s: usize| &axes[s * self.depth..][..self.depth];
         let strips = axes.len() / self.depth;
-        for top in (0..self.rows).step_by(H) {
-            for s in (0..strips).step_by(WIDTH) {
-                match strips - s {
-                    1 => score::<S, H, 1>(simd, v, [a(s)], z, top, s),
-                    2 => score::<S, H, 2>(simd, v, [a(s), a(s + 1)], z, top, s),
-                    _ => score::<S, H, WIDTH>(simd, v, [a(s), a(s + 1), a(s + 2)], z, top, s),
+        let alone = strips % W == 1;
+        let together = strips - usize::from(alone);
+        for band in (0..self.rows).step_by(T) {
+            for top in (band..self.rows.min(band + T)).step_by(H) {
+                for s in (0..together).step_by(W) {
+                    match together - s {
+                        2 => score::<S, H, 2>(simd, v, [a(s), a(s + 1)], z, top, s),
+                        _ => score::<S, H, W>(simd, v, std::array::from_fn(|w| a(s + w)), z, top, s),
+                    }
                 }
+            }
+            if alone {
+                score::<S, T, 1>(simd, v, [a(together)], z, band, together);
             }
         }
     }
@@ -175,11 +183,8 @@ impl WithSimd for Back<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let z = &self.z.as_chunks::<LANES>().0[..self.rows];
         for (v, sums) in self.v.as_chunks::<LANES>().0.chunks_exact(CAPACITY).zip(self.sums.chunks_exact_mut(LANES * LANES)) {
-            if S::REGISTER_COUNT >= 32 {
-                tiles::<S, 8, 1>(simd, &v[..self.rows], [z], sums, 0, LANES);
-            } else {
-                tiles::<S, 4, 1>(simd, &v[..self.rows], [z], sums, 0, LANES);
-            }
+            // eight sums a vector, so that none waits for another, fit in the registers of any processor
+            tiles::<S, 8, 1>(simd, &v[..self.rows], [z], sums, 0, LANES);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! (CAPACITY + FOLD + 2) u Σ |v_i v_j| to first order, however many rows there are.
 
 use super::Scratch;
-use super::outer_products::WIDTH;
 use super::strips::{CAPACITY, Weighted};
 use pulp::{Simd, WithSimd};
 
@@ -190,22 +189,23 @@ impl WithSimd for OuterProducts<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= 32 { self.lower::<S, 8>(simd) } else { self.lower::<S, 4>(simd) }
+        // as in f64
+        if S::REGISTER_COUNT >= 32 { self.lower::<S, 8, 3>(simd) } else { self.lower::<S, 4, 2>(simd) }
     }
 }
 
 impl OuterProducts<'_> {
     #[inline(always)]
-    fn lower<S: Simd, const H: usize>(self, simd: S) {
+    fn lower<S: Simd, const H: usize, const W: usize>(self, simd: S) {
         let v = self.v.as_chunks::<STRIP>().0;
         let strip = |s: usize| &v[s * CAPACITY..][..self.rows];
         for (i, rows) in self.sums.chunks_exact_mut(STRIP * self.padded).enumerate() {
             let b = strip(i);
-            for j in (0..=i).step_by(WIDTH) {
+            for j in (0..=i).step_by(W) {
                 match i + 1 - j {
                     1 => tiles::<S, H, 1>(simd, b, [strip(j)], rows, j, self.padded),
                     2 => tiles::<S, H, 2>(simd, b, [strip(j), strip(j + 1)], rows, j, self.padded),
-                    _ => tiles::<S, H, WIDTH>(simd, b, [strip(j), strip(j + 1), strip(j + 2)], rows, j, self.padded),
+                    _ => tiles::<S, H, W>(simd, b, std::array::from_fn(|w| strip(j + w)), rows, j, self.padded),
                 }
             }
         }
