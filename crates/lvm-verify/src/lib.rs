@@ -3,7 +3,7 @@
 //! A [check](check::Check) says what is compared, with which truth and of which source, how far apart the two may be and why. Checks live
 //! in [`layers`]; they call the code under test through one trait, [`subject::Subject`], so that a deliberately broken implementer can
 //! take its place: a check that can't fail checks nothing. Truth comes from reference files ([`case`]) or, with the feature `oracle`, from
-//! textbook formulas on LAPACK that share no code with the library.
+//! textbook formulas on LAPACK that share no code with the library. [`target`] checks a log density of one's own, which needs no truth.
 //!
 //! ```
 //! use lvm_verify::{run::{Options, run}, subject::Library, suite::Selection};
@@ -30,6 +30,8 @@ pub mod stochastic;
 pub mod subject;
 pub mod suite;
 pub mod tables;
+
+pub use layers::target;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

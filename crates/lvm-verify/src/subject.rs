@@ -1,4 +1,6 @@
 //! The code under test, seen through one trait, so that a deliberately broken implementer can be put in its place.
+//!
+//! It stands for the closed-form models. A log density of one's own needs no trait of the suite: [`crate::target`] takes it as lvm-vi does.
 
 use lvm_core::Result;
 use lvm_core::criteria::Criteria;

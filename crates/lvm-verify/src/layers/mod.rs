@@ -34,6 +34,7 @@ pub mod scalar_mixture;
 pub mod shared;
 pub mod special;
 pub mod tail_fit;
+pub mod target;
 pub mod terms;
 pub mod transforms;
 pub mod variances;
@@ -104,6 +105,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     latent_classes::all(suite);
     documents::all(suite);
     bernoulli::all(suite);
+    target::all(suite);
     calibration::all(suite);
     neural::all(suite);
     generation::all(suite);

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 /// One cell: the number, and its standard error where it has one.
 fn cell(f: Figure) -> String {
     match f.standard_error {
+        _ if f.value.is_nan() => "unknown".to_owned(),
         // a gap of rounding
         0.0 if f.value.abs() < 1e-6 => format!("{:.0e} {:?}", f.value, f.source),
         0.0 => format!("{:.6} {:?}", f.value, f.source),

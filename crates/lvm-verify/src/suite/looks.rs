@@ -13,7 +13,12 @@ const PORTION: usize = 100_000;
 impl Group<'_> {
     /// A seed for the random stream `index` of this group: its own for every run, check and case.
     pub fn seed(&self, index: u64) -> u64 {
-        let name = self.id.bytes().chain([0]).chain(self.case.bytes()).chain([0]);
+        self.seed_of(&self.id, index)
+    }
+
+    /// That of the check `id` on the same case: for what several checks share.
+    pub fn seed_of(&self, id: &str, index: u64) -> u64 {
+        let name = id.bytes().chain([0]).chain(self.case.bytes()).chain([0]);
         fnv(name.chain(self.seed.to_le_bytes()).chain(index.to_le_bytes()))
     }
 
