@@ -12,6 +12,8 @@ use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{RowSource, Rows};
 use ndarray::{Array2, Axis, ShapeBuilder, Slice};
 
+mod inference;
+
 /// All of determinism.
 pub fn all(suite: &mut Suite<'_>) {
     for kind in CovarianceType::ALL {
@@ -23,6 +25,7 @@ pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::D, "D1", "draws", draws);
     suite.group(Layer::D, "D1", "memory layouts and f32", layouts);
     suite.group(Layer::D, "D1", "rows are scored one by one", subsets);
+    inference::all(suite);
 }
 
 /// A pool of its own with so many threads.

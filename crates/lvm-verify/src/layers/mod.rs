@@ -4,12 +4,15 @@ use crate::case::Case;
 use crate::check::Layer;
 use crate::suite::{Group, Outcome, Suite};
 
+pub mod bayesian_pca;
 pub mod bernoulli;
 pub mod calibration;
+pub mod conditionals;
 pub mod conjugate;
 pub mod coordinate_ascent;
 pub mod determinism;
 pub mod documents;
+mod documents_by_hand;
 pub mod estimators;
 pub mod factors;
 pub mod files;
@@ -21,8 +24,10 @@ pub mod heywood;
 pub mod importance;
 pub mod latent_classes;
 pub mod local;
+pub mod low_rank;
 pub mod metamorphic;
 pub mod mixture;
+pub mod natural_gradient;
 pub mod neural;
 pub mod numerics;
 pub mod optimizers;
@@ -32,6 +37,7 @@ pub mod real;
 pub mod refusals;
 pub mod scalar_mixture;
 pub mod shared;
+pub mod simulators;
 pub mod special;
 pub mod tail_fit;
 pub mod target;
@@ -93,7 +99,11 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
 /// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
 pub fn built_in(suite: &mut Suite<'_>) {
     transforms::all(suite);
+    conditionals::all(suite);
+    simulators::all(suite);
     estimators::all(suite);
+    low_rank::all(suite);
+    natural_gradient::all(suite);
     heywood::all(suite);
     scalar_mixture::all(suite);
     optimizers::all(suite);
@@ -104,6 +114,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     variances::all(suite);
     latent_classes::all(suite);
     documents::all(suite);
+    bayesian_pca::all(suite);
     bernoulli::all(suite);
     target::all(suite);
     calibration::all(suite);
@@ -112,6 +123,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     metamorphic::mixture::all(suite);
     metamorphic::ppca::all(suite);
     metamorphic::factors::all(suite);
+    metamorphic::bayesian::all(suite);
     refusals::all(suite);
     files::all(suite);
     determinism::all(suite);

@@ -13,6 +13,8 @@ use lvm_core::rows::{RowSource, Rows};
 use lvm_core::{Error, Result};
 use ndarray::{Array1, Array2, Array3, Axis, array};
 
+mod inference;
+
 /// What a fit came to: every parameter, the log density of every row (empty where they can't be had), repairs.
 pub struct Answer {
     numbers: Vec<f64>,
@@ -86,6 +88,7 @@ pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::F, "F1", "settings of algorithms", settings);
     suite.group(Layer::F, "F1", "parameters of models", parameters);
     suite.group(Layer::F, "F1", "scoring", scoring);
+    inference::all(suite);
 }
 
 /// The name of an error's kind.

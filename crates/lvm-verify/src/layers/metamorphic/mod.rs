@@ -1,5 +1,6 @@
 //! M1: identities that hold whatever the data is. They need no reference, so they find what reference cases happen not to show.
 
+pub mod bayesian;
 pub mod factors;
 pub mod mixture;
 pub mod ppca;
