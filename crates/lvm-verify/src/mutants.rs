@@ -39,7 +39,7 @@ const fn mutant(
     Mutant { name, what, published, layer, id, case, quantity }
 }
 
-use Layer::{C, D, L, N, O, P, S, V};
+use Layer::{B, C, D, F, L, M, N, O, P, S, V};
 
 /// Every planted fault.
 #[rustfmt::skip] // a table
@@ -96,6 +96,33 @@ pub const CATALOGUE: &[Mutant] = &[
     mutant("steps_share_stream", ("generator started anew at every step", "VERIFY §3.4"), (O, "O4"), "stochastic fit", "natural gradient from N(0, I): end"),
     mutant("blocks_share_stream", ("generator shared by blocks of draws", "cmdstanr 936"), (D, "D1"), "draws of a bound", "log weights of a bound"),
     mutant("epochs_share_order", ("every epoch in the same order", "VERIFY §3.4"), (D, "D1"), "draws of a bound", "epochs in the same order"),
+    mutant("normal_mean_flat_prior", ("posterior of a mean without its prior", "PRML 2.142"), (B, "B1"), "conjugate families", "normal mean"),
+    mutant("lda_missing_scale", ("N/B missing in a step of online LDA", "pybasicbayes 5"), (S, "S5"), "LDA, natural-gradient", "batches of 1"),
+    mutant("svi_rho_on_prior", ("prior added whole to a step of length ρ", "Hoffman et al. 2013, 27"), (S, "S5"), "LDA, natural-gradient", "batches of 1"),
+    mutant("bgmm_missing_scale", ("N/B missing in a step of a mixture", "pybasicbayes 5"), (O, "O7"), "diamonds, Bayesian mixture", "optimum a row less ELBO"),
+    mutant("lda_without_kl_of_theta", ("KL of q(θ) left out of the bound", "Blei et al. 2003, 15"), (C, "C9"), "LDA of 60 simulated", "ELBO of a fit"),
+    mutant("lda_weights_ignored", ("weights of documents not in the counts", "VERIFY §3.2 M1"), (M, "M1"), "documents, LDA", "LDA: weight 2"),
+    mutant("multinomial_no_coefficient", ("multinomial coefficient omitted", "VERIFY §3.4"), (L, "L4"), "ratios: mixture of multinomials", "Σ p(x)"),
+    mutant("bppca_ard_off", ("relevance of a direction not from its loadings", "Bishop 1999, 24"), (C, "C9"), "Bayesian PPCA", "q(α): rate"),
+    mutant("regression_errors_at_the_mean", ("E‖y − Xw‖² without its trace", "PRML 10.94"), (C, "C6"), "conjugate_a", "q(τ): rate"),
+    mutant("sweep_of_old_means", ("all coordinates from the means before", "PRML 10.1.2"), (C, "C6"), "gaussian_target_ar1", "means after each"),
+    mutant("mean_field_without_prior", ("precision of the prior left out of Λ", "PRML 12.41"), (P, "P1"), "wine, PPCA", "mean field: variances"),
+    mutant("encoder_gradient_transposed", ("δᵀh for hᵀδ in an encoder's gradient", "VERIFY §3.4"), (O, "O1"), "wine, PPCA with 3 latents", "mean field, affine encoder, minibatches"),
+    mutant("perdatum_half_step", ("half of each Newton step of a row", "VERIFY §3.2 O6"), (O, "O6"), "rows of a linear-Gaussian", "mean field: means"),
+    mutant("newton_step_halved", ("half of each step to the optimum", "VERIFY §3.2 O6"), (O, "O6"), "gaussian_target_ar1", "mean field: mean after"),
+    mutant("vem_stale_moments", ("E-step of the parameters before", "VERIFY §3.4"), (C, "C4"), "wine, PPCA with 3 latents, variational EM", "full rank: ELBO a row"),
+    mutant("gh_nodes_unscaled", ("nodes of a rule not scaled by the sd", "VERIFY §3.3"), (O, "O5"), "wells_dist100ars", "mean field: stationary"),
+    mutant("full_rank_expects_diagonal", ("E_q of the full rank by the diagonal of S", "VERIFY §3.2 M2"), (M, "M2"), "sblri_blr", ""),
+    mutant("lowrank_woodbury_sign", ("+ for − in Woodbury's identity", "VERIFY §3.4"), (S, "S1"), "diagonal plus low rank", "log q"),
+    mutant("categorical_score_uncentred", ("score of a label without −π", "Williams 1992"), (S, "S2"), "labels of five irises", "flattened"),
+    mutant("weights_truncated", ("importance weights truncated at 1", "Ionides 2008"), (S, "S4"), "gaussian_target_ar1", "variance of log p/q"),
+    mutant("verdict_ignores_sd", ("standard deviations not in the verdict", "VERIFY §1.2"), (P, "P4"), "eight_schools_noncentered", "mean field: no false pass"),
+    mutant("optimality_sign", ("−∇ log p in the remaining step", "Opper & Archambeau 2009, 7"), (P, "P4"), "kidiq_momhsiq", "full rank: verdict"),
+    mutant("kl_log_det_swapped", ("log determinants exchanged in the KL", "VERIFY §3.3"), (P, "P5"), "gaussian_target_ar1", "KL(q ‖ p)"),
+    mutant("vsbc_sd_of_prior", ("P_q with the sd of the prior for that of q", "Yao et al. 2018, alg. 2"), (B, "B2"), "exact posterior", "P_q"),
+    mutant("poisson_without_factorial", ("log y! omitted from some rows", "VERIFY §3.4"), (L, "L4"), "ratios: logistic and Poisson", "Poisson: Σ_n"),
+    mutant("batch_beyond_the_data", ("batch larger than the data accepted", "VERIFY §3.2 F1"), (F, "F1"), "inference: batches and draws", "stochastic fit: batches of 1000"),
+    mutant("test_draws_of_training", ("test seed shared with the train seed", "VERIFY §3.4"), (D, "D1"), "inference: no draw is made twice", "draws of the ELBO"),
     mutant("vae_kl_mean", ("KL averaged over latents instead of summed", "grammarVAE 2"), (V, "V1"), "vae_bernoulli_2d", "KL to the prior"),
     mutant("vae_mean_over_columns", ("log-likelihood averaged over columns", "pytorch/examples 294"), (V, "V1"), "vae_gaussian_1d", "reconstruction"),
     mutant("vae_gaussian_two_pi", ("2π omitted from the decoder's normal", "VERIFY §3.4"), (V, "V1"), "vae_gaussian_1d", "reconstruction"),

@@ -40,7 +40,8 @@ pub fn log_weights<V: Variational, T: LogDensity + ?Sized>(q: &V, target: &T, dr
     let (drawn, skipped) = in_blocks(draws, seed, |rng, tally| {
         let mut z = vec![0.0; q.dim()];
         let log_joint = next_value(q, target, rng, &mut z, tally)?;
-        Ok(log_joint.map(|v| [v, v - q.log_prob(&z)]))
+        let truncated = |w: f64| if planted("weights_truncated") { w.min(0.0) } else { w };
+        Ok(log_joint.map(|v| [v, truncated(v - q.log_prob(&z))]))
     })?;
     let [log_joint, values] = [0, 1].map(|i| drawn.iter().map(|d| d[i]).collect());
     Ok(LogWeights { values, log_joint, skipped })
@@ -56,7 +57,8 @@ where
         .into_par_iter()
         .map(|b| {
             let index = if planted("blocks_share_stream") { 0 } else { b as u64 };
-            let (mut rng, mut tally) = (stream(seed, Purpose::Diagnosis, index), Tally::default());
+            let purpose = if planted("test_draws_of_training") { Purpose::Noise } else { Purpose::Diagnosis };
+            let (mut rng, mut tally) = (stream(seed, purpose, index), Tally::default());
             let n = BLOCK.min(draws - b * BLOCK);
             let drawn = (0..n).map(|_| draw(&mut rng, &mut tally)).collect::<Result<Vec<_>>>()?;
             tally.used = drawn.iter().flatten().count();

@@ -1,6 +1,7 @@
 use super::Summary;
 use crate::dist::{Normal, Univariate};
 use crate::error::{Error, Result};
+use crate::mutant::planted;
 use crate::special::HALF_LOG_2PI;
 use ndarray::ArrayView1;
 
@@ -51,7 +52,7 @@ impl NormalMean {
         let x = Summary::of(data)?;
         let (m, s, noise) = (self.mean.mean(), self.mean.sd(), self.noise_sd);
         let ratio = noise / s;
-        let total = ratio * ratio + x.n;
+        let total = if planted("normal_mean_flat_prior") { x.n } else { ratio * ratio + x.n };
         Self::new(Normal::new(m + x.n / total * (x.mean - m), noise / total.sqrt())?, noise)
     }
 

@@ -1,5 +1,6 @@
 //! Feed-forward networks with hand-written gradients.
 
+use lvm_core::mutant::planted;
 use lvm_core::special::{sigmoid, softplus};
 use lvm_core::{ErrorKind, Result, linalg};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -142,7 +143,10 @@ impl Network {
         for l in (0..self.widths.len() - 1).rev() {
             let (start, bias, end) = self.places(l);
             // ∂/∂W_l = h_{l−1}ᵀ δ_l,   ∂/∂b_l = Σ δ_l,   δ_{l−1} = (δ_l W_lᵀ) ∘ act'(a_{l−1})
-            let weights = linalg::matmul(pass.inputs[l].t(), delta.view());
+            let weights = match planted("encoder_gradient_transposed") {
+                true => linalg::matmul(delta.t(), pass.inputs[l].view()),
+                false => linalg::matmul(pass.inputs[l].t(), delta.view()),
+            };
             gradient[start..bias].iter_mut().zip(&weights).for_each(|(g, w)| *g += w);
             gradient[bias..end].iter_mut().zip(delta.sum_axis(Axis(0))).for_each(|(g, b)| *g += b);
             if l > 0 {

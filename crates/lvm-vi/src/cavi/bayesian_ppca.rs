@@ -3,6 +3,7 @@
 use lvm_core::dist::{Gamma, Univariate};
 use lvm_core::fit::{Algorithm, Fitted, Step, Stopping, Watch, run, unwatched};
 use lvm_core::moments::{Moments, moments, refuse_missing};
+use lvm_core::mutant::planted;
 use lvm_core::ppca::Ppca;
 use lvm_core::rows::RowSource;
 use lvm_core::special::HALF_LOG_2PI;
@@ -307,6 +308,7 @@ impl BayesianPpca {
         m.mean = (&data.mean * prior + residual * tau) * m.mean_variance;
         for i in 0..q {
             let square = m.loadings.column(i).dot(&m.loadings.column(i)) + d as f64 * m.loading_covariance[[i, i]];
+            let square = if planted("bppca_ard_off") { d as f64 } else { square };
             m.relevance[i] = Gamma::new(self.shape + 0.5 * d as f64, self.rate * state.scale + 0.5 * square)?;
         }
         let errors = state.errors(z);

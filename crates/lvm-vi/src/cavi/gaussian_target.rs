@@ -1,5 +1,6 @@
 //! Coordinate ascent on a Gaussian: the one target where everything about mean field is known.
 
+use lvm_core::mutant::planted;
 use lvm_core::{Error, ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2};
 use std::f64::consts::PI;
@@ -124,9 +125,11 @@ impl GaussianTarget {
         }
         let mut away = start - &self.mean;
         let one = |_| {
+            let before = planted("sweep_of_old_means").then(|| away.clone());
             for i in 0..self.dim() {
                 // m_i − μ_i = −Σ_{j≠i} Λ_ij (m_j − μ_j)/Λ_ii
-                let product = self.precision.row(i).dot(&away) - self.precision[[i, i]] * away[i];
+                let now = before.as_ref().unwrap_or(&away);
+                let product = self.precision.row(i).dot(now) - self.precision[[i, i]] * now[i];
                 away[i] = -product / self.precision[[i, i]];
             }
             self.factorised(&self.mean + &away)

@@ -1,6 +1,7 @@
 //! Bayesian linear regression: exact posteriors, and coordinate ascent on q(w) q(τ).
 
 use lvm_core::dist::Gamma;
+use lvm_core::mutant::planted;
 use lvm_core::rows::{RowSource, total_weight};
 use lvm_core::special::{HALF_LOG_2PI, digamma, lgamma_delta};
 use lvm_core::sweep::{Merge, Plan, check_shape, sweep};
@@ -274,7 +275,8 @@ impl BayesianLinearRegression {
             let mean = &self.mean + &solve(&l, &(&sums.cross * tau));
             let covariance = linalg::cholesky_inverse(l.view());
             // E‖y − Xw‖² and E[(w − m₀)ᵀ Λ₀ (w − m₀)]
-            let errors = self.residual_squares(x, y, &mean)? + (&covariance * &sums.gram).sum();
+            let spread = if planted("regression_errors_at_the_mean") { 0.0 } else { (&covariance * &sums.gram).sum() };
+            let errors = self.residual_squares(x, y, &mean)? + spread;
             let away = self.away_from_prior(&mean) + (&covariance * &self.precision).sum();
             let half_log_prior = 0.5 * linalg::log_det(prior.view());
             let entropy = 0.5 * (d - linalg::log_det(l.view()));

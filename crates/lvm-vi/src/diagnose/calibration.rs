@@ -2,6 +2,7 @@
 
 use crate::estimator::check_positive;
 use crate::family::Family;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, Stream, stream};
 use lvm_core::special::norm_cdf;
 use lvm_core::{Error, ErrorKind, Result};
@@ -49,7 +50,8 @@ pub fn vsbc<D, F: Family>(
             .into());
         }
         let (mean, sd) = (q.mean(), q.standard_deviations());
-        probabilities.extend(truth.iter().enumerate().map(|(i, z)| norm_cdf((z - mean[i]) / sd[i])));
+        probabilities
+            .extend(truth.iter().enumerate().map(|(i, z)| norm_cdf((z - mean[i]) / if planted("vsbc_sd_of_prior") { 1.0 } else { sd[i] })));
     }
     let probabilities = Array2::from_shape_vec((simulations, d), probabilities)
         .map_err(|_| Error::from(ErrorKind::Shape { what: "simulated latents, which must all have one length", expected: d, found: 0 }))?;

@@ -3,6 +3,7 @@
 use crate::estimator::check_dimension;
 use crate::family::{Family, draw_noise};
 use crate::target::LogDensityGrad;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array1, Array2};
@@ -107,7 +108,8 @@ fn steps<F: Family, T: LogDensityGrad + ?Sized>(
             Err(error) if !error.is_recoverable() => return Err(ErrorKind::Density(Box::new(error)).into()),
             _ => continue,
         }
-        let sg = covariance.dot(&Array1::from(gradient.clone()));
+        let sign = if planted("optimality_sign") { -1.0 } else { 1.0 };
+        let sg = covariance.dot(&Array1::from(gradient.clone())) * sign;
         // E[z − m] = 0 is added to the first and E[(z_i − m_i)²] = S_ii put in place of S_ii in the second: for a Gaussian target at its
         // full-covariance optimum, where S g = −(z − m), every draw then gives 0
         let step = (0..2 * d).map(|i| match i.checked_sub(d) {

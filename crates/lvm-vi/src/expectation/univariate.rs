@@ -1,5 +1,6 @@
 //! Functions of one variable, with their expectations under N(μ, v).
 
+use lvm_core::mutant::planted;
 use lvm_core::special::{exp_slice, sigmoid, sigmoid_softplus_slice, softplus};
 use std::f64::consts::{PI, TAU};
 use std::fmt::Debug;
@@ -99,7 +100,8 @@ impl Univariate for Softplus {
             let n = NODES.min((nodes + 1 - first) as usize);
             for i in 0..n {
                 let t = (first + i as i64) as f64 * step;
-                (weight[i], x[i]) = (-0.5 * t * t, mean + sd * t);
+                let reach = if planted("gh_nodes_unscaled") { 1.0 } else { sd };
+                (weight[i], x[i]) = (-0.5 * t * t, mean + reach * t);
                 p[i] = -x[i].abs();
             }
             exp_slice(&mut weight[..n]);

@@ -1,6 +1,7 @@
 //! Independent categorical latents.
 
 use super::{Variational, check_parameters};
+use lvm_core::mutant::planted;
 use lvm_core::special::log_sum_exp;
 use lvm_core::{Error, ErrorKind, Result};
 use ndarray::{Array2, ArrayView2};
@@ -160,7 +161,8 @@ impl Variational for Categorical {
     fn add_score(&self, z: &[f64], scale: f64, gradient: &mut [f64]) {
         // ∂ log q/∂λ_nk = [z_n = k] − π_nk
         for (n, (gradient, &z)) in gradient.chunks_exact_mut(self.labels).zip(z).enumerate() {
-            gradient.iter_mut().zip(self.row(n)).for_each(|(g, l)| *g -= scale * l.exp());
+            let centred = if planted("categorical_score_uncentred") { 0.0 } else { scale };
+            gradient.iter_mut().zip(self.row(n)).for_each(|(g, l)| *g -= centred * l.exp());
             if let Some(k) = self.label(z) {
                 gradient[k] += scale;
             }

@@ -46,5 +46,6 @@ pub fn kl<Q: Gaussian, P: Gaussian>(q: &Q, p: &P) -> Result<f64> {
         })
         .sum();
     let latents = if planted("kl_mean_over_latents") { d as f64 } else { 1.0 };
-    Ok((0.5 * (trace + shift - d as f64 + p.log_det() - q.log_det()) / latents).max(0.0))
+    let sign = if planted("kl_log_det_swapped") { -1.0 } else { 1.0 };
+    Ok((0.5 * (trace + shift - d as f64 + sign * (p.log_det() - q.log_det())) / latents).max(0.0))
 }

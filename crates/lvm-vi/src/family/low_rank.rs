@@ -1,6 +1,7 @@
 //! Gaussians whose covariance is diagonal plus low rank.
 
 use super::{Family, Gaussian, Variational, check_parameters, sample_by_transform, scales};
+use lvm_core::mutant::planted;
 use lvm_core::{ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand::Rng;
@@ -118,7 +119,7 @@ impl LowRank {
     fn split(&self, v: &[f64]) -> (Array1<f64>, Array1<f64>) {
         let v = ArrayView1::from(v);
         let b = self.regression.t().dot(&v);
-        let rest = &v - &self.factor.dot(&b);
+        let rest = if planted("lowrank_woodbury_sign") { &v + &self.factor.dot(&b) } else { &v - &self.factor.dot(&b) };
         (b, rest)
     }
 

@@ -4,6 +4,7 @@ use super::patterns::Patterns;
 use super::{Derivatives, LearnedModel, LocalGaussian, LocalModel, Shape};
 use lvm_core::linear_gaussian::{GaussianPosterior, LinearGaussian};
 use lvm_core::model::{Infer, LatentModel, MapLatent};
+use lvm_core::mutant::planted;
 use lvm_core::ppca::Ppca;
 use lvm_core::rows::RowSource;
 use lvm_core::{ErrorKind, Result};
@@ -38,7 +39,8 @@ use std::f64::consts::TAU;
 pub fn mean_field(model: &LinearGaussian, x: &dyn RowSource) -> Result<LocalGaussian> {
     let mean = model.map_z(x)?;
     let patterns = Patterns::of(x)?;
-    let factor = |columns: &Vec<usize>| Array2::from_diag(&precision(model, columns).diag().mapv(|l| 1.0 / l.sqrt()));
+    let prior = if planted("mean_field_without_prior") { 1.0 } else { 0.0 };
+    let factor = |columns: &Vec<usize>| Array2::from_diag(&precision(model, columns).diag().mapv(|l| 1.0 / (l - prior).sqrt()));
     LocalGaussian::indexed(Shape::Diagonal, mean, patterns.observed.iter().map(factor).collect(), patterns.index)
 }
 

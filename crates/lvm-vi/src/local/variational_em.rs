@@ -6,6 +6,7 @@ use super::{LocalModel, Shape, gather};
 use lvm_core::fit::{Algorithm, Fitted, RepairKind, Step, Stopping, Watch, run, unwatched};
 use lvm_core::linear_gaussian::LinearGaussian;
 use lvm_core::model::LatentModel;
+use lvm_core::mutant::planted;
 use lvm_core::random::{Purpose, stream};
 use lvm_core::rows::{Missing, RowSource};
 use lvm_core::sweep::{Merge, Plan, check_shape, sweep};
@@ -376,8 +377,9 @@ impl Algorithm<dyn RowSource + '_> for Run<'_> {
     fn step(&self, state: &mut State, x: &(dyn RowSource + '_)) -> Result<Step> {
         let regression = state.sums.regression(&state.model)?;
         let (noise, repair) = self.noise(&state.sums, &regression.error);
+        let before = planted("vem_stale_moments").then(|| state.model.clone());
         state.model = LinearGaussian::new(regression.mean, regression.loadings, noise)?;
-        state.sums = Sums::of(&state.model, self.config.shape, x)?;
+        state.sums = Sums::of(before.as_ref().unwrap_or(&state.model), self.config.shape, x)?;
         // said once: it would otherwise be said at every iteration from here on
         let repairs = repair.filter(|_| !std::mem::replace(&mut state.floored, true)).into_iter().collect();
         Ok(Step { objective: state.sums.elbo / state.sums.weight, converged: false, repairs })

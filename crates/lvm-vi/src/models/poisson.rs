@@ -3,6 +3,7 @@
 use super::design::{Design, Response, check_sd, normal_prior};
 use crate::target::{DataLogDensity, TargetError};
 use lvm_core::Result;
+use lvm_core::mutant::planted;
 use lvm_core::rows::RowSource;
 use lvm_core::special::{exp_slice, lgamma};
 use ndarray::ArrayView1;
@@ -84,7 +85,7 @@ impl DataLogDensity for PoissonRegression {
     }
 
     fn log_likelihood_grad(&self, rows: &[usize], z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
-        let constant: f64 = rows.iter().map(|&n| self.log_factorials[n]).sum();
+        let constant: f64 = if planted("poisson_without_factorial") { 0.0 } else { rows.iter().map(|&n| self.log_factorials[n]).sum() };
         Ok(self.design.some(&Counts, rows, z, gradient) - constant)
     }
 

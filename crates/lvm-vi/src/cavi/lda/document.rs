@@ -1,6 +1,7 @@
 //! q(θ_d) and q(z_d) of one document, topics given.
 
 use super::topics::{ExpectedTopics, LANES};
+use lvm_core::mutant::planted;
 use lvm_core::special::{digamma, exp_digamma, lgamma};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -110,7 +111,7 @@ impl Ascent<'_> {
         let kl: f64 = space.gamma.iter().map(|g| (g - self.alpha) * (digamma(*g) - at_total) - lgamma(*g)).sum::<f64>() + lgamma(total)
             - lgamma(k * self.alpha)
             + k * lgamma(self.alpha);
-        words - kl
+        if planted("lda_without_kl_of_theta") { words } else { words - kl }
     }
 }
 

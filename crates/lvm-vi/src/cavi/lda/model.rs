@@ -4,6 +4,7 @@ use super::document::{Ascent, Local, LocalStopping, Workspace};
 use super::topics::ExpectedTopics;
 use crate::cavi::documents::{Documents, same_vocabulary};
 use lvm_core::dist::Dirichlet;
+use lvm_core::mutant::planted;
 use lvm_core::random::Stream;
 use lvm_core::special::{digamma, lgamma};
 use lvm_core::{Error, ErrorKind, Result};
@@ -290,7 +291,7 @@ impl LdaModel {
                 let weight = documents.weight(d);
                 bound += weight * local.bound;
                 for (&word, share) in documents.get(d).0.iter().zip(&local.shares) {
-                    let share = weight * share;
+                    let share = if planted("lda_weights_ignored") { *share } else { weight * share };
                     let row = &mut sums[topics.position(word) * topics.stride..][..topics.stride];
                     row.iter_mut().zip(&local.theta).for_each(|(s, t)| *s += share * t);
                 }
@@ -309,7 +310,7 @@ impl LdaModel {
     pub(super) fn step(&mut self, rho: f64, scale: f64, words: &[u32], counts: &Array2<f64>) {
         self.totals.fill(0.0);
         let mut present = words.iter().zip(counts.outer_iter()).peekable();
-        let prior = rho * self.eta;
+        let prior = if planted("svi_rho_on_prior") { self.eta } else { rho * self.eta };
         for (w, mut row) in self.lambda.outer_iter_mut().enumerate() {
             row.mapv_inplace(|l| (1.0 - rho) * l + prior);
             if let Some((_, counts)) = present.next_if(|(word, _)| **word as usize == w) {

@@ -7,6 +7,7 @@ use crate::cavi::documents::{Documents, same_vocabulary};
 use crate::cavi::minibatch::{Minibatches, Steps};
 use lvm_core::Result;
 use lvm_core::fit::{Algorithm, Fitted, Step, Watch, run, unwatched};
+use lvm_core::mutant::planted;
 
 /// Online variational Bayes for an [`LdaModel`]: natural-gradient steps on minibatches of documents.
 ///
@@ -118,7 +119,7 @@ fn step(model: &mut LdaModel, documents: &Documents, rows: &[usize], rho: f64) {
     present.dedup();
     let topics = ExpectedTopics::new(model, Some(&present));
     let expectations = model.expect(documents, rows, &topics, None);
-    let scale = documents.len() as f64 / rows.len() as f64;
+    let scale = if planted("lda_missing_scale") { 1.0 } else { documents.len() as f64 / rows.len() as f64 };
     model.step(rho, scale, &present, &expectations.counts);
 }
 

@@ -6,6 +6,7 @@ use crate::cavi::minibatch::{Minibatches, Selection, Steps};
 use lvm_core::Result;
 use lvm_core::fit::{Algorithm, Fitted, Step, Watch, run, unwatched};
 use lvm_core::gmm::{ResponsibilitySums, SecondMoments};
+use lvm_core::mutant::planted;
 use lvm_core::rows::RowSource;
 
 /// Stochastic variational inference: natural-gradient steps on minibatches, on the same q as [`BayesianMixture`].
@@ -106,7 +107,7 @@ impl StochasticBayesianMixture {
         self.steps.check()?;
         for _ in 0..count {
             let rows = order.of_step(state.steps);
-            let scale = data.n_rows() as f64 / rows.len() as f64;
+            let scale = if planted("bgmm_missing_scale") { 1.0 } else { data.n_rows() as f64 / rows.len() as f64 };
             let sums = state.model.scores()?.sums(&Selection::new(data, rows)?)?;
             let target = BayesianMixtureModel::update(self.mixture.weights, state.model.prior(), &scaled(sums, scale))?;
             state.steps += 1;
