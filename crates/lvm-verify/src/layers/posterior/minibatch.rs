@@ -106,7 +106,7 @@ pub(super) fn estimators(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) 
                                 chosen.push(row);
                             }
                         }
-                        let mut by = |target: &dyn LogDensityGrad| -> Result<Vec<f64>, Problem> {
+                        let by = |target: &dyn LogDensityGrad| -> Result<Vec<f64>, Problem> {
                             let mut gradient = vec![0.0; 2 * d];
                             let mut noise = rng.clone();
                             estimator.estimate(&q, target, draws, &mut Memory::default(), &mut noise, &mut gradient)?;
