@@ -11,7 +11,8 @@ use lvm_core::rows::RowSource;
 use lvm_testkit::{density, estimation, invariance};
 use lvm_vi::cavi::minibatch::Steps;
 use lvm_vi::cavi::mixture::{
-    BayesianMixture, BayesianMixtureModel, GaussianWishart, MixtureStart, PriorSettings, Scale, StochasticBayesianMixture, WeightFactor, WeightPrior,
+    BayesianMixture, BayesianMixtureModel, GaussianWishart, MixtureStart, PriorSettings, Scale, StochasticBayesianMixture, WeightFactor,
+    WeightPrior,
 };
 use ndarray::{Array1, Array2, Array3, Axis, array};
 use serde_json::Value;
