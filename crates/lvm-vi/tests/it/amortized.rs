@@ -226,7 +226,9 @@ fn training_resumes_bit_for_bit() {
     let affine = AmortizedVi { batch: 40, stopping, ..Default::default() };
     let encoder = EncoderConfig { hidden: vec![5], ..Default::default() };
     let hidden = AmortizedVi { encoder, gradient: AmortizedGradient::Pathwise { draws: 2 }, ..affine.clone() };
-    let stored = |state: &TrainingState<LinearGaussian>| serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
+    let stored = |state: &TrainingState<LinearGaussian>| -> TrainingState<LinearGaussian> {
+        serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap()
+    };
     for config in [affine.clone(), hidden.clone()] {
         let whole = config.fit(&model, &x, 5).unwrap();
         let mut state = config.init(&model, &x, 5).unwrap();

@@ -4,7 +4,7 @@ use lvm_core::ErrorKind;
 use lvm_core::dist::Dirichlet;
 use lvm_core::fit::{Algorithm, Stopping};
 use lvm_core::random::{Purpose, stream};
-use lvm_core::rows::Rows;
+use lvm_core::rows::{RowSource, Rows};
 use lvm_core::special::lgamma;
 use lvm_vi::cavi::document_source::{CountTable, DocumentSource};
 use lvm_vi::cavi::documents::Documents;

@@ -82,7 +82,7 @@ fn a_gradient_that_breaks_late_is_left_out_for_as_long_as_it_is_broken() {
 
 #[test]
 fn what_is_no_density_never_converges_and_never_passes() {
-    let stopping = Stopping { max_iterations: 30_000, ..Stopping::default() };
+    let stopping = Stopping { max_iterations: 10_000, ..Stopping::default() };
     // improper: flat, and flat on one side; the best standard deviation is infinite
     let flat: fn(f64) -> (f64, f64) = |_| (0.0, 0.0);
     let half: fn(f64) -> (f64, f64) = |z| if z < 0.0 { (-0.5 * z * z, -z) } else { (0.0, 0.0) };
@@ -146,7 +146,11 @@ fn separated_classes_have_a_posterior_under_a_proper_prior_only() {
     assert_eq!(fitted.status, Status::Converged);
     // the best Gaussian of a skewed posterior: its own error, and 0.05 of the optimiser
     assert!((fitted.model.q.mean()[0] - mean).abs() < 0.2 * sd, "{} {mean} ± {sd}", fitted.model.q.mean());
-    assert!(Diagnose::default().run(&fitted.model.q, &target, 1).unwrap().verdict.level <= Level::Warn);
+    // the far tail is the prior's, wider than q: it may be called a failure, but a pass must be one
+    if Diagnose::default().run(&fitted.model.q, &target, 1).unwrap().verdict.level == Level::Pass {
+        let (m, s) = (fitted.model.q.mean()[0], fitted.model.q.standard_deviations()[0]);
+        assert!((m - mean).abs() < 0.1 * sd && (s / sd - 1.0).abs() < 0.15, "{m} {s}, {mean} {sd}");
+    }
     // as good as flat: half a normal of width 10⁶, which no Gaussian is
     let flat = LogisticRegression::new(&x, y.view(), 1e6).unwrap();
     let stopping = Stopping { max_iterations: 20_000, ..Stopping::default() };
