@@ -54,7 +54,8 @@ impl fmt::Display for Device {
 ///
 /// ```
 /// use lvm_deep::device::Device;
-/// assert_eq!(("cuda:1".parse(), "GPU".parse()), (Ok(Device::Cuda(1)), Ok(Device::Cuda(0))));
+/// assert_eq!("cuda:1".parse::<Device>(), Ok(Device::Cuda(1)));
+/// assert_eq!("GPU".parse::<Device>(), Ok(Device::Cuda(0)));
 /// assert!("tpu".parse::<Device>().is_err());
 /// ```
 impl FromStr for Device {
@@ -251,9 +252,9 @@ mod tests {
     #[test]
     fn words_and_devices() {
         for device in [Device::Auto, Device::Cpu, Device::Cuda(0), Device::Cuda(12)] {
-            assert_eq!(device.to_string().parse(), Ok(device));
+            assert_eq!(device.to_string().parse::<Device>(), Ok(device));
         }
-        assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
+        assert_eq!("cuda".parse::<Device>(), Ok(Device::Cuda(0)));
         for word in ["", "cuda:", "cuda:-1", "cuda0", "mps"] {
             assert_eq!(word.parse::<Device>(), Err(UnknownDevice), "{word}");
         }

@@ -38,12 +38,13 @@ fn a_condition_is_told_everywhere() {
         "impute m.lvm x.csv -k 20",
         "ood m.lvm x.csv --against x.csv --regret-draws 0",
         "compare m.lvm x.csv -k 5",
-        "verify m.lvm x.csv",
         "plot samples m.lvm x.csv --like x.csv -o p.svg",
         "plot latent m.lvm x.csv --color plate -o p.svg",
     ] {
         folder.json(line);
     }
+    // whatever the verdict, there is one
+    assert!(folder.lvm("verify m.lvm x.csv").out.contains("amortization gap"));
     // the same columns in a table of their own
     let (cells, told): (String, String) = folder
         .read("x.csv")

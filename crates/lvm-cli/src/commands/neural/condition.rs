@@ -110,7 +110,7 @@ impl Condition {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let mut numbers = Array2::zeros((from.input.n_rows(), self.width()));
+        let mut numbers = Array2::<f64>::zeros((from.input.n_rows(), self.width()));
         let mut start = 0;
         for told in &self.0 {
             for (row, text) in from.texts(&told.column)?.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::condition::{Condition, Place, Told, split_kind};
 use super::settings::{Facts, Settings, print};
 use super::training::{Run, Split, header};
-use super::{located, open_told, standard};
+use super::{located, open_told, standard, told_columns};
 use crate::args::FitVaeArgs;
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
@@ -61,7 +61,7 @@ fn open(args: &FitVaeArgs) -> Outcome<(Input, Condition)> {
     let typed = Settings::condition(args)?;
     let named = typed.iter().map(|typed| Told { column: split_kind(typed).0.to_owned(), levels: None }).collect();
     let file = args.neural.condition_from.as_deref();
-    let input = open_told(&args.data, &Condition(named), file, Input::open)?;
+    let input = open_told(&args.data, &told_columns(&Condition(named), file)?, Input::open)?;
     let condition = Condition::of(&typed, Place { input: &input, file, format: &args.data.format })?;
     Ok((input, condition))
 }

@@ -99,7 +99,10 @@ impl Neural {
     /// The same with a column of labels.
     pub(crate) fn labelled(&self, args: &DataArgs, labels: Option<&str>) -> Outcome<Input> {
         let args = DataArgs { scale: args.scale.or(self.scale()), ..args.clone() };
-        open_told(&args, &self.condition, self.condition_from.as_deref(), |args| Input::labelled(args, &self.path, &self.columns(), labels))
+        let mut told = told_columns(&self.condition, self.condition_from.as_deref())?;
+        // what is a label is no column to explain anyway
+        told.retain(|column| Some(column.as_str()) != labels);
+        open_told(&args, &told, |args| Input::labelled(args, &self.path, &self.columns(), labels))
     }
 
     /// The rows on the model's device, with what the model is told.
@@ -121,18 +124,25 @@ impl Neural {
     }
 }
 
-/// A table without the columns that the model is told, which then are no columns to explain.
-fn open_told(args: &DataArgs, condition: &Condition, file: Option<&Path>, open: impl Fn(&DataArgs) -> Outcome<Input>) -> Outcome<Input> {
-    if condition.0.is_empty() && file.is_some() {
-        return Err(Failure::usage("--condition-from is for models that are told something (--condition); leave it out"));
+/// The columns of a table that the model is told, if they are in the table and not in a file of their own.
+fn told_columns(condition: &Condition, file: Option<&Path>) -> Outcome<Vec<String>> {
+    match (condition.0.is_empty(), file) {
+        (true, Some(_)) => Err(Failure::usage("--condition-from is for models that are told something (--condition); leave it out")),
+        (false, None) => Ok(condition.columns()),
+        _ => Ok(Vec::new()),
     }
-    if condition.0.is_empty() || file.is_some() || !args.columns.is_empty() {
+}
+
+/// A table without the columns that the model is told, which then are no columns to explain.
+fn open_told(args: &DataArgs, told: &[String], open: impl Fn(&DataArgs) -> Outcome<Input>) -> Outcome<Input> {
+    // columns that were chosen by name are none of them
+    if told.is_empty() || !args.columns.is_empty() {
         return open(args);
     }
     let mut without = args.without.clone();
-    without.extend(condition.columns());
+    without.extend_from_slice(told);
     let mut input = open(&DataArgs { without, ..args.clone() })?;
-    input.used_for(&condition.columns(), "--condition");
+    input.used_for(told, "--condition");
     Ok(input)
 }
 

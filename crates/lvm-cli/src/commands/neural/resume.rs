@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, Place};
 use super::training::{self, HELD_OUT, Run, Split};
-use super::{SCALE, open_told, resolve, standard};
+use super::{SCALE, open_told, resolve, standard, told_columns};
 use crate::args::{DataArgs, ResumeArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
@@ -20,7 +20,7 @@ pub(crate) fn resume(args: &ResumeArgs) -> Outcome {
     let data = DataArgs { scale: args.data.scale.or(note(SCALE)), ..training::as_before(&args.data, &header) };
     let condition = Condition::from_header(&header)?;
     let file = args.neural.condition_from.as_deref();
-    let input = open_told(&data, &condition, file, |data| Input::for_columns(data, &path, &header.columns))?;
+    let input = open_told(&data, &told_columns(&condition, file)?, |data| Input::for_columns(data, &path, &header.columns))?;
     if input.n_rows() != resumed.rows {
         return Err(Failure::fault(format!(
             "{}: {} rows, where the training in {path} began with {}\n  hint: {SAME}",

@@ -189,7 +189,7 @@ impl Run<'_> {
                 // a checkpoint that can't be written is no reason to lose the training
                 failed = self.write_checkpoint(path, state, &active).err();
             }
-            ControlFlow::Continue(())
+            ControlFlow::<()>::Continue(())
         };
         let status = training.run(&mut state, &split.train, split.held_out.as_ref(), &mut watch);
         drop(bar);

@@ -104,7 +104,7 @@ fn of_mixture(stored: &Stored, mixture: &GaussianMixture, input: &Input) -> Outc
             let names = vec!["first principal axis".to_owned(), "second principal axis".to_owned()];
             let note = format!("the plane in which the rows vary most, {share:.0} % of their variance; ");
             // (2, D), rows are axes
-            let axes = pca.components().t().to_owned();
+            let axes = pca.components().clone();
             (pca.transform(&rows).map_err(explain)?, names, note, axes, pca.mean().clone())
         }
     };

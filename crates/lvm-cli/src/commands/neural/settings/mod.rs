@@ -196,7 +196,7 @@ impl Settings {
 
     /// Where it is computed.
     pub(super) fn device(&self) -> Outcome<Device> {
-        self.run.device.parse().map_err(|error| Failure::fault(format!("run.device is \"{}\"; {error}", self.run.device)))
+        self.run.device.parse::<Device>().map_err(|error| Failure::fault(format!("run.device is \"{}\"; {error}", self.run.device)))
     }
 }
 
