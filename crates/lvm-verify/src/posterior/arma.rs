@@ -87,4 +87,7 @@ impl Posterior for Arma {
     fn is_integrated(&self) -> bool {
         true
     }
+    fn cost(&self) -> usize {
+        4 * self.y.len()
+    }
 }

@@ -57,6 +57,11 @@ impl Columns {
         })
     }
 
+    /// Whether there is an entry of exactly this name.
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// The column a text means by `name`.
     pub(super) fn column(&self, name: &str) -> Option<&Array1<f64>> {
         match self.find(name)? {

@@ -1,7 +1,8 @@
 //! Posterior models as a user of the library writes them: log joint over unconstrained parameters, gradient by hand, data from a case.
 //!
-//! A model is found by what the case says of it ([`recognise`]), not by the name of the case: another data set, other prior scales or
-//! another number of coefficients of a form known here are the same model. Words not understood in full are a case not supported.
+//! A model is found by what the case says of it ([`read`]), not by the name of the case: another data set, other prior scales or
+//! another number of coefficients of a form known here are the same model. What no form written by hand covers is compiled from its
+//! words ([`written`]); words not understood in full are a failure that says which.
 
 pub mod arma;
 mod columns;
@@ -18,6 +19,7 @@ mod terms;
 mod text;
 pub mod two_normals;
 pub mod varying_intercepts;
+pub mod written;
 
 pub use text::Prior;
 
@@ -41,6 +43,11 @@ pub trait Posterior: LogDensityGrad + Send {
     /// # Errors
     /// If the terms or the rule are refused.
     fn expectation(&self) -> lvm_core::Result<Box<dyn GaussianExpectation + '_>>;
+
+    /// About how many numbers one evaluation of log p reads.
+    fn cost(&self) -> usize {
+        self.by_rows().map_or(1, |rows| rows.n_data()) * self.dim()
+    }
 
     /// Whether some of these expectations are by a product rule, whose error grows with the width of q.
     fn is_integrated(&self) -> bool {
@@ -128,24 +135,52 @@ fn finite(value: f64) -> Result<f64, TargetError> {
     if value.is_finite() { Ok(value) } else { Err(TargetError::Recoverable(format!("the log density is {value} here"))) }
 }
 
-/// The model a case states; none if this version has no such model or does not understand every word of it.
+/// The model a case states; the words that are not understood if it can't be told.
 ///
 /// # Errors
 /// If a field of the case is missing or its data can't be read.
-pub fn recognise(case: &Case) -> Result<Option<Box<dyn Posterior>>, CaseError> {
+pub fn read(case: &Case) -> Result<Result<Box<dyn Posterior>, String>, CaseError> {
     let s = text::Statement::of(case)?;
+    Ok(match by_hand(&s) {
+        Some(found) => Ok(found),
+        None => compiled(&s),
+    })
+}
+
+/// As [`read`]; none if not every word is understood.
+///
+/// # Errors
+/// As [`read`].
+pub fn recognise(case: &Case) -> Result<Option<Box<dyn Posterior>>, CaseError> {
+    Ok(read(case)?.ok())
+}
+
+/// The model compiled from the words of the case, also where there is one written by hand.
+///
+/// # Errors
+/// As [`read`].
+pub fn second_reading(case: &Case) -> Result<Result<Box<dyn Posterior>, String>, CaseError> {
+    Ok(compiled(&text::Statement::of(case)?))
+}
+
+fn compiled(s: &text::Statement) -> Result<Box<dyn Posterior>, String> {
+    written::Written::of(s).map(|w| Box::new(w) as Box<dyn Posterior>)
+}
+
+/// The forms written by hand, as a user of the library writes them.
+fn by_hand(s: &text::Statement) -> Option<Box<dyn Posterior>> {
     fn boxed<P: Posterior + 'static>(p: P) -> Box<dyn Posterior> {
         Box::new(p)
     }
-    Ok(linear_regression::LinearRegression::of(&s)
+    linear_regression::LinearRegression::of(s)
         .map(boxed)
-        .or_else(|| generalized_linear::GeneralizedLinear::of(&s).map(boxed))
-        .or_else(|| schools::Schools::of(&s).map(boxed))
-        .or_else(|| varying_intercepts::VaryingIntercepts::of(&s).map(boxed))
-        .or_else(|| hierarchical_logit::HierarchicalLogit::of(&s).map(boxed))
-        .or_else(|| gaussian_process::GaussianProcess::of(&s).map(boxed))
-        .or_else(|| arma::Arma::of(&s).map(boxed))
-        .or_else(|| two_normals::TwoNormals::of(&s).map(boxed)))
+        .or_else(|| generalized_linear::GeneralizedLinear::of(s).map(boxed))
+        .or_else(|| schools::Schools::of(s).map(boxed))
+        .or_else(|| varying_intercepts::VaryingIntercepts::of(s).map(boxed))
+        .or_else(|| hierarchical_logit::HierarchicalLogit::of(s).map(boxed))
+        .or_else(|| gaussian_process::GaussianProcess::of(s).map(boxed))
+        .or_else(|| arma::Arma::of(s).map(boxed))
+        .or_else(|| two_normals::TwoNormals::of(s).map(boxed))
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ pub(super) type Part<'m> = Box<dyn Fn(&[f64], &mut [f64]) -> Option<f64> + Sync 
 #[derive(Debug, Clone)]
 pub(super) struct Tensor {
     /// (K, d).
-    nodes: Array2<f64>,
-    weights: Vec<f64>,
+    pub(super) nodes: Array2<f64>,
+    /// They add up to 1 (K).
+    pub(super) weights: Vec<f64>,
 }
 
 impl Tensor {

@@ -25,6 +25,8 @@ pub(super) struct Statement {
     /// Their supports: `real`, `positive`, …
     pub(super) supports: Vec<String>,
     /// `model.density`.
+    pub(super) density: String,
+    /// The same in clauses.
     pub(super) clauses: Vec<Clause>,
     /// `model.design`; empty if there is none.
     pub(super) design: String,
@@ -46,6 +48,7 @@ impl Statement {
         Ok(Statement {
             names: field("name")?.iter().map(|n| bare(n)).collect(),
             supports: field("support")?,
+            density: model.get("density")?.text()?.to_owned(),
             clauses: clauses(model.get("density")?.text()?),
             design: model.find("design").map_or(Ok(""), |d| d.text())?.to_owned(),
             unconstrained: squeeze(model.get("unconstrained")?.text()?),
