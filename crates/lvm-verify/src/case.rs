@@ -134,16 +134,20 @@ impl Case {
     /// The file a field names: below the folder given, below a folder that holds the folder given, or the same with leading folders of
     /// the name (`shared/reference/`) left out.
     pub(crate) fn resolve(&self, name: &Node<'_>) -> Result<PathBuf> {
-        let relative = Path::new(name.text()?);
+        let relative = name.text()?;
+        self.below(relative).ok_or_else(|| name.problem(format!("{relative} is not below {} or a folder above it", self.folder.display())))
+    }
+
+    /// As [`Case::resolve`], of a name that stands in no field.
+    pub(crate) fn below(&self, relative: &str) -> Option<PathBuf> {
         let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
-        let parts: Vec<_> = relative.components().collect();
+        let parts: Vec<_> = Path::new(relative).components().collect();
         (0..parts.len())
             .flat_map(|skip| {
                 let tail: PathBuf = parts[skip..].iter().collect();
                 folder.ancestors().map(move |a| a.join(&tail)).collect::<Vec<_>>()
             })
             .find(|p| p.is_file())
-            .ok_or_else(|| name.problem(format!("{} is not below {} or a folder above it", relative.display(), folder.display())))
     }
 }
 

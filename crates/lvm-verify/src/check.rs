@@ -79,6 +79,8 @@ pub enum Source {
     Q,
     /// Reference draws.
     R,
+    /// Monte Carlo: a mean of independent draws or runs of our own, with its standard error.
+    M,
     /// Another implementation: scikit-learn, mclust, factanal.
     X,
     /// An internal identity: no outside truth is needed.

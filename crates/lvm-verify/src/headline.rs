@@ -36,11 +36,11 @@ impl Figure {
         Figure { value, source, tolerance, standard_error: 0.0, detectable_bias: tolerance }
     }
 
-    /// A mean of draws, judged at z.
+    /// A mean of independent draws or runs, judged at z.
     pub fn estimated(estimate: &Estimate, z: f64) -> Self {
         let standard_error = estimate.standard_error();
         let detectable_bias = detectable_bias(standard_error, z);
-        Figure { value: estimate.mean, source: Source::R, tolerance: 0.0, standard_error, detectable_bias }
+        Figure { value: estimate.mean, source: Source::M, tolerance: 0.0, standard_error, detectable_bias }
     }
 
     /// self − other, with the errors of both.

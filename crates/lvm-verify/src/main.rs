@@ -167,6 +167,9 @@ fn go(a: &Arguments) -> io::Result<bool> {
         true => write!(out, "{}", table::summary(&report, colour))?,
         false => write!(out, "{}", table::ending(&report, colour))?,
     }
+    if let Some(warning) = report.overrun() {
+        writeln!(out, "{warning}")?;
+    }
     write_reports(&report, &a.json, &a.html)?;
     writeln!(out, "report: {}  {}", a.html.display(), a.json.display())?;
     Ok(report.passed())

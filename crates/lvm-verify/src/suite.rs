@@ -46,6 +46,15 @@ pub enum Budget {
 }
 
 impl Budget {
+    /// Seconds that a run on two cores may take, where it has a limit.
+    pub fn seconds(self) -> Option<f64> {
+        match self {
+            Budget::Quick => Some(60.0),
+            Budget::Full => Some(900.0),
+            Budget::Nightly => None,
+        }
+    }
+
     /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2.
     pub fn seeds(self) -> usize {
         match self {

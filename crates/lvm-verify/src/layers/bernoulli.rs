@@ -19,7 +19,7 @@ pub fn all(suite: &mut Suite<'_>) {
 
 /// log p(x), E\[z\], Cov\[z\] by the trapezoid rule on [−9, 9]^q with step 0.1: the integrand is analytic in a strip of half-width π over the
 /// largest loading, so the error is below e^{−2π · 1.2/0.1}, and what is cut off below e^{−40}.
-fn trapezoid(model: &BernoulliFactor, x: ArrayView1<'_, f64>) -> (f64, Array1<f64>, Array2<f64>) {
+pub(super) fn trapezoid(model: &BernoulliFactor, x: ArrayView1<'_, f64>) -> (f64, Array1<f64>, Array2<f64>) {
     const STEP: f64 = 0.1;
     let q = model.loadings().ncols();
     let line: Vec<f64> = (-90..=90).map(|i| f64::from(i) * STEP).collect();

@@ -19,6 +19,7 @@ use lvm_core::random::{Purpose, Stream, stream};
 use lvm_core::special::norm_cdf;
 use lvm_vi::deterministic::{FixedPoint, Shape};
 use lvm_vi::diagnose::vsbc;
+use lvm_vi::expectation::{Affine, LogJoint};
 use lvm_vi::family::{Family, MeanField};
 use lvm_vi::local::mean_field;
 use lvm_vi::models::LinearRegression;
@@ -31,6 +32,7 @@ pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::B, "B1", "conjugate families", conjugate);
     suite.group(Layer::B, "B1", "labels of an iris mixture", labels);
     suite.group(Layer::B, "B1", "latents of a factor model", latents);
+    suite.group(Layer::B, "B1", "coefficients of a linear regression, full rank", full_rank_regression);
     suite.group(Layer::B, "B2", "coefficients of a linear regression, mean field", regression);
     // a thousand fits are more than a minute has room for
     if suite.selection.budget != Budget::Quick {
@@ -75,6 +77,17 @@ fn conjugate(g: &mut Group<'_>) -> Outcome {
         let counts = Poisson::new(rate).map_err(|e| e.to_string())?;
         let x: Array1<f64> = (0..5).map(|_| counts.sample(rng)).collect();
         Ok(gamma.posterior(x.view())?.rate.cdf(rate))
+    })?;
+    // a quantity that depends on the data too: Σ log Poisson(x | rate) rises to the mean of x and falls, so its rank is by draws
+    uniform(g, "log likelihood of a rate, gamma prior", 5, |rng| {
+        let rate = gamma.rate.sample(rng);
+        let counts = Poisson::new(rate).map_err(|e| e.to_string())?;
+        let x: Array1<f64> = (0..5).map(|_| counts.sample(rng)).collect();
+        let after = gamma.posterior(x.view())?.rate;
+        let log_likelihood = |rate: f64| x.sum() * rate.ln() - 5.0 * rate;
+        let at = log_likelihood(rate);
+        let below = (0..99).filter(|_| log_likelihood(after.sample(rng)) < at).count();
+        Ok((below as f64 + rng.random::<f64>()) / 100.0)
     })?;
     let both = NormalGamma::new(0.5, 0.8, Gamma::new(3.0, 2.0)?)?;
     uniform(g, "precision, normal-gamma prior", 3, |rng| {
@@ -155,6 +168,70 @@ fn latents(g: &mut Group<'_>) -> Outcome {
     let why = "its standard deviations are too small: uniformity must be seen to fail";
     g.holds("mean field: not uniform", format!("{distance:.4}"), format!("above the band {band:.4}"), distance > band, why);
     Ok(())
+}
+
+/// Full-rank VI of a linear regression with known noise is the posterior: each coefficient, their sum and the log likelihood, a quantity that
+/// depends on the data as well (Modrák et al. 2022), lie uniformly in it. The log likelihood is a quadratic form, so its place in the
+/// posterior is by draws: the rank among 199 draws, put at random within its step.
+fn full_rank_regression(g: &mut Group<'_>) -> Outcome {
+    let x = Array2::from_shape_fn((12, 3), |(n, j)| if j == 0 { 1.0 } else { ((n * (j + 1)) as f64).sin() + 0.5 * j as f64 });
+    let normal = Normal::new(0.0, 1.0)?;
+    let simulate = |rng: &mut Stream| {
+        let w: Array1<f64> = (0..3).map(|_| 2.0 * normal.sample(rng)).collect();
+        let y = x.dot(&w).mapv(|m| m + normal.sample(rng));
+        (w, y)
+    };
+    let fit = |y: &Array1<f64>| -> Result<(Array1<f64>, Array2<f64>), Problem> {
+        let mut p = LogJoint::new(3)?;
+        for j in 0..3 {
+            p.normal(Affine::variable(j), 2.0_f64.ln())?;
+        }
+        for (row, y) in x.rows().into_iter().zip(y) {
+            p.normal(Affine::predictor(0, row) - *y, 0.0)?;
+        }
+        let q = FixedPoint::default().fit(&p)?.model;
+        Ok((q.mean, q.covariance))
+    };
+    let (n, margin) = match g.budget {
+        Budget::Quick => (1500, 0.15),
+        Budget::Full => (13_000, 0.05),
+        Budget::Nightly => (80_000, 0.02),
+    };
+    let reason = "full-rank VI on a linear Gaussian model is exact: F(z₀ | x) is uniform";
+    for (index, (name, a)) in [("first coefficient", [1.0, 0.0, 0.0]), ("sum of the coefficients", [1.0, 1.0, 1.0])].into_iter().enumerate()
+    {
+        let mut rng = stream(g.seed(20 + index as u64), Purpose::Diagnosis, 0);
+        let a = Array1::from(a.to_vec());
+        g.distributed(name, Source::E, margin, n, reason, |n| {
+            (0..n)
+                .map(|_| {
+                    let (w, y) = simulate(&mut rng);
+                    let (mean, covariance) = fit(&y)?;
+                    Ok(norm_cdf((&w - &mean).dot(&a) / a.dot(&covariance.dot(&a)).sqrt()))
+                })
+                .collect()
+        })?;
+    }
+    let mut rng = stream(g.seed(30), Purpose::Diagnosis, 0);
+    g.distributed("log likelihood", Source::E, margin, n, reason, |n| {
+        (0..n)
+            .map(|_| {
+                let (w, y) = simulate(&mut rng);
+                let (mean, covariance) = fit(&y)?;
+                let l = lvm_core::linalg::cholesky(covariance.view()).map_err(|e| e.of("covariance of q"))?;
+                let squares = |w: &Array1<f64>| (&y - &x.dot(w)).mapv(|r| r * r).sum();
+                let at = squares(&w);
+                let draws = 199;
+                let below = (0..draws)
+                    .filter(|_| {
+                        let e: Array1<f64> = (0..3).map(|_| normal.sample(&mut rng)).collect();
+                        squares(&(&mean + &l.dot(&e))) > at
+                    })
+                    .count();
+                Ok((below as f64 + rng.random::<f64>()) / f64::from(draws + 1))
+            })
+            .collect()
+    })
 }
 
 /// Coefficients of a linear regression: the mean field has the right means.

@@ -1,6 +1,7 @@
 //! C9: latent Dirichlet allocation: the ELBO from its definition, and the online engine with all documents in a batch against the batch engine.
 
 use crate::check::{Layer, Source, Tolerance};
+use crate::headline::{Figure, Headline};
 use crate::suite::{Group, Outcome, Problem, Suite};
 use lvm_core::fit::Stopping;
 use lvm_core::random::{Purpose, stream};
@@ -8,6 +9,7 @@ use lvm_core::special::{digamma, lgamma};
 use lvm_vi::cavi::documents::Documents;
 use lvm_vi::cavi::lda::{Lda, LdaModel, LdaStart, LocalStopping, OnlineLda};
 use lvm_vi::cavi::minibatch::Steps;
+use lvm_vi::cavi::multinomial_mixture::BayesianMultinomialMixture;
 use ndarray::{Array1, Array2, Axis};
 use rand::RngExt;
 
@@ -15,6 +17,8 @@ use rand::RngExt;
 pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::C, "C9", "LDA of 60 simulated documents", bound);
     suite.group(Layer::O, "O7", "LDA, full batch of step 1", full_batch);
+    suite.group(Layer::O, "O7", "LDA, minibatches from a cold start", cold_start);
+    suite.group(Layer::C, "C9", "Bayesian mixture of multinomials, one component", one_component);
 }
 
 const WORDS: usize = 40;
@@ -106,6 +110,11 @@ fn one_topic(g: &mut Group<'_>, documents: &Documents, counts: &[Vec<f64>]) -> O
     let per_document = evidence / counts.len() as f64;
     let t = Tolerance::rounding(WORDS, evidence);
     g.scalar("one topic: the ELBO is the exact log evidence, a document", Source::E, fitted.objective(), per_document, &t);
+    // one topic has nothing to gain from θ: all of it is in λ
+    let exact = |v: f64| Figure::exact(v, Source::E, Tolerance::rounding(WORDS, evidence).absolute);
+    let case = format!("{}, one topic, nats a document", g.case());
+    let reached = fitted.objective();
+    g.headline(Headline::new(&case, "Dirichlet", "coordinate ascent", exact(per_document), exact(per_document), exact(reached)), 1e-6);
     g.array(
         "one topic: λ = η + counts",
         Source::E,
@@ -118,6 +127,53 @@ fn one_topic(g: &mut Group<'_>, documents: &Documents, counts: &[Vec<f64>]) -> O
 
 fn n_max(counts: &[Vec<f64>]) -> f64 {
     counts.iter().map(|r| r.iter().sum::<f64>()).sum()
+}
+
+/// One component: a Dirichlet posterior over words, whose log evidence is the ELBO, multinomial coefficients included.
+fn one_component(g: &mut Group<'_>) -> Outcome {
+    let (documents, counts) = documents(5)?;
+    let eta = 0.3;
+    let config = BayesianMultinomialMixture {
+        components: 1,
+        word_concentration: eta,
+        restarts: 1,
+        stopping: Stopping { max_iterations: 3, tolerance: 0.0 },
+        ..Default::default()
+    };
+    let reached = config.fit(&documents, 1)?.objective();
+    let n = Array1::from_shape_fn(WORDS, |w| counts.iter().map(|r| r[w]).sum::<f64>());
+    let v = WORDS as f64;
+    let choose: f64 = counts.iter().map(|r| lgamma(r.iter().sum::<f64>() + 1.0) - r.iter().map(|c| lgamma(c + 1.0)).sum::<f64>()).sum();
+    let of_words = lgamma(v * eta) - lgamma(v * eta + n.sum()) + n.iter().map(|n| lgamma(eta + n) - lgamma(eta)).sum::<f64>();
+    let evidence = (choose + of_words) / counts.len() as f64;
+    let t = Tolerance::rounding(WORDS, choose.abs() + of_words.abs());
+    g.scalar("the ELBO is the exact log evidence, a document", Source::E, reached, evidence, &t);
+    let exact = |v: f64| Figure::exact(v, Source::E, t.absolute);
+    let case = format!("{}, nats a document", g.case());
+    g.headline(Headline::new(&case, "Dirichlet", "coordinate ascent", exact(evidence), exact(evidence), exact(reached)), 1e-6);
+    Ok(())
+}
+
+/// Online LDA from random topics ends where coordinate ascent from random topics ends: both runs from five starts, the better bound of each.
+fn cold_start(g: &mut Group<'_>) -> Outcome {
+    let (documents, _) = documents(6)?;
+    let epochs = if g.quick { 100 } else { 400 };
+    let lda = |max_iterations: usize| Lda { topics: TOPICS, stopping: Stopping { max_iterations, tolerance: 0.0 }, ..Default::default() };
+    let n = documents.len() as f64;
+    let total = |model: &LdaModel| -> lvm_core::Result<f64> { Ok((model.infer(&documents)?.bounds.sum() - model.kl()) / n) };
+    let (mut batch, mut online) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+    for i in 0..5 {
+        batch = batch.max(total(&lda(300).fit(&documents, g.seed(i))?.model)?);
+        let config = OnlineLda { batch: 10, ..OnlineLda::new(lda(epochs)) };
+        online = online.max(total(&config.fit(&documents, g.seed(10 + i))?.model)?);
+    }
+    let t = Tolerance::absolute(
+        0.02 * documents.total_words() / n * 0.05,
+        "a thousandth of a nat a word: steps decay, so the last of the noise is left",
+    );
+    let quantity = format!("ELBO a document: best of five runs of coordinate ascent less best of five of {epochs} epochs in batches of 10");
+    g.bounded(quantity, Source::I, (batch - online).max(0.0), &t);
+    Ok(())
 }
 
 /// From the same λ a stochastic step of length 1 by all documents is an iteration of coordinate ascent. Step by step, since the batch engine

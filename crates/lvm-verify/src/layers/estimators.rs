@@ -133,32 +133,54 @@ fn unbiased<F: Family>(g: &mut Group<'_>, name: &str, estimator: Gradient, q: &F
     g.unbiased(name, (&Array1::from(exact.to_vec()), Source::E), (0.2, 1e-12), 3000, reason, draw)
 }
 
-/// The doubly reparameterised gradient of IWAE_4 against differences of the bound itself at common random numbers.
+/// The doubly reparameterised gradient of IWAE_k against differences of the bound itself at common random numbers, every coordinate of λ
+/// in both families, k = 2, 4, 8.
 fn particles(g: &mut Group<'_>) -> Outcome {
-    const K: usize = 4;
-    let (p, q, h) = (target()?, mean_field()?, 1e-3);
-    let seed = g.seed(77);
+    for (index, (word, k)) in [("two", 2), ("four", 4), ("eight", 8)].into_iter().enumerate() {
+        if g.quick && k != 4 {
+            continue;
+        }
+        by_differences(g, &format!("{word} particles, mean field"), k, &mean_field()?, 2 * index as u64)?;
+        if !g.quick {
+            by_differences(g, &format!("{word} particles, full rank"), k, &full_rank()?, 2 * index as u64 + 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn by_differences<F: Family>(g: &mut Group<'_>, name: &str, k: usize, q: &F, index: u64) -> Outcome {
+    let (p, h) = (target()?, 1e-3);
+    let seed = g.seed(77 + index);
     let (mut rng, mut look) = (stream(seed, Purpose::Diagnosis, 1), 0);
-    let coordinate = 2; // log of the first standard deviation
-    let moved = |by: f64| {
+    let width = q.parameters().len();
+    let moved = |coordinate: usize, by: f64| {
         let mut parameters = q.parameters().to_vec();
         parameters[coordinate] += by;
         q.with_parameters(&parameters)
     };
-    let (above, below) = (moved(h)?, moved(-h)?);
-    let reason = "the derivative of IWAE_4 by central differences at common random numbers, error O(h²)";
-    let zero = (Truth { value: 0.0, error: 1e-5 }, Source::I);
-    g.expectation("four particles: gradient less differences of the bound", zero, Claim::Equal(0.1), 400, reason, |n| {
-        (0..n)
-            .map(|_| {
+    let both = (0..width).map(|i| Ok((moved(i, h)?, moved(i, -h)?))).collect::<lvm_core::Result<Vec<_>>>()?;
+    let reason = "the gradient of IWAE_k by central differences at common random numbers, error O(h²)";
+    let (margin, n) = if g.quick { (0.15, 400) } else { (0.05, 1500) };
+    g.unbiased(
+        format!("{name}: gradient less differences of the bound"),
+        (&Array1::zeros(width), Source::I),
+        (margin, 1e-5),
+        n,
+        reason,
+        |n| {
+            let mut out = Array2::zeros((n, width));
+            for mut row in out.rows_mut() {
                 look += 1;
-                let mut gradient = vec![0.0; 4];
-                Gradient::Importance { particles: K }.estimate(&q, &p, 25, &mut Memory::default(), &mut rng, &mut gradient)?;
-                let bound = |q: &MeanField| iwae(q, &p, K, 25, seed.wrapping_add(look));
-                Ok(gradient[coordinate] - (bound(&above)?.mean - bound(&below)?.mean) / (2.0 * h))
-            })
-            .collect()
-    })
+                let mut gradient = vec![0.0; width];
+                Gradient::Importance { particles: k }.estimate(q, &p, 25, &mut Memory::default(), &mut rng, &mut gradient)?;
+                for (i, (above, below)) in both.iter().enumerate() {
+                    let bound = |q: &F| iwae(q, &p, k, 25, seed.wrapping_add(look));
+                    row[i] = gradient[i] - (bound(above)?.mean - bound(below)?.mean) / (2.0 * h);
+                }
+            }
+            Ok(out)
+        },
+    )
 }
 
 /// S6: IWAE_k rises from the ELBO to the log evidence, here 0.

@@ -145,6 +145,11 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
         // within fifteen minutes there is room for so many estimates at a look; the margin that they see is printed beside the check
         let affordable = quantile * (1.1 * largest / AFFORDABLE).sqrt();
         let margin = if g.budget == Budget::Full { margin.max(affordable) } else { margin };
+        let asked = if by_score { "R3 asks for 0.02, for score functions 0.1" } else { "R3 asks for 0.02" };
+        let power = match g.budget {
+            Budget::Nightly => format!("margin {margin:.2} of a natural unit"),
+            _ => format!("{asked}; this budget has draws to see {margin:.2} of a natural unit, a nightly run sees that"),
+        };
         // a tenth more than the pilot says, and no fewer than the F distribution of T² needs
         let n = (1.1 * largest * (quantile / margin).powi(2)).ceil().max(2000.0) as usize;
         let mut from = 0;
@@ -153,7 +158,7 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
             (exact, source),
             (margin, 1e-9),
             n,
-            "E[gradient] is the gradient of the ELBO, in natural units; 1e-9 for rounding where there is no variance",
+            &format!("E[gradient] is the gradient of the ELBO, in natural units; 1e-9 for rounding where there is no variance; {power}"),
             |n| {
                 let rows = estimates((estimator, draws), q, target, (n, seed, from))?;
                 from += n.div_ceil(1000) as u64;

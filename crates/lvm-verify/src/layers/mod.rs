@@ -63,6 +63,7 @@ pub fn checks_of(kind: &str) -> &'static [(Layer, &'static str, CaseCheck)] {
             (Layer::S, "S6", importance::bounds),
             (Layer::C, "C6", coordinate_ascent::gaussian),
             (Layer::O, "O1", gaussian_target::optima),
+            (Layer::O, "O1", gaussian_target::low_rank),
             (Layer::O, "O6", gaussian_target::one_step),
             (Layer::P, "P5", gaussian_target::tail),
             (Layer::P, "P5", verdicts::tail_index),
@@ -93,6 +94,7 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
 pub fn built_in(suite: &mut Suite<'_>) {
     transforms::all(suite);
     estimators::all(suite);
+    conjugate::all(suite);
     heywood::all(suite);
     scalar_mixture::all(suite);
     optimizers::all(suite);
@@ -104,6 +106,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     latent_classes::all(suite);
     documents::all(suite);
     bernoulli::all(suite);
+    verdicts::all(suite);
     calibration::all(suite);
     neural::all(suite);
     generation::all(suite);

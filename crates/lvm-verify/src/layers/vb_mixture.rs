@@ -2,6 +2,7 @@
 
 use crate::case::{Case, CaseError};
 use crate::check::{Source, Tolerance};
+use crate::headline::{Figure, Headline};
 use crate::layers::shared::{file_absolute, file_tolerance};
 use crate::suite::{Group, Outcome, Problem};
 use lvm_core::fit::{Algorithm, Stopping};
@@ -229,6 +230,9 @@ pub fn fixed_point(g: &mut Group<'_>, case: &Case) -> Outcome {
     let evidence = s.one_component_evidence()?;
     let elbo = single.model.elbo(data)?.total();
     g.scalar("K = 1: the ELBO is the exact log evidence", Source::E, elbo, evidence, &Tolerance::rounding(s.x.len(), evidence));
+    let exact = |v: f64| Figure::exact(v, Source::E, Tolerance::rounding(s.x.len(), evidence).absolute);
+    let name = format!("{}, K = 1", g.case());
+    g.headline(Headline::new(&name, "Normal-Wishart", "coordinate ascent", exact(evidence), exact(evidence), exact(elbo)), 1e-6);
     if s.start.ncols() == 1 {
         g.scalar("the file's ELBO is the exact log evidence", Source::E, truth, evidence, &Tolerance::rounding(s.x.len(), evidence));
     }

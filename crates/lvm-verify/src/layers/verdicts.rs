@@ -1,16 +1,21 @@
 //! P3 to P6: what the diagnostics of lvm-vi say of a q, beside what is known of it.
 
 use crate::case::{Case, Node};
-use crate::check::{Source, Tolerance};
+use crate::check::{Layer, Source, Tolerance};
 use crate::posterior::Posterior;
 use crate::report::confusion::Judgement;
 use crate::report::exhibit::Exhibit;
-use crate::suite::{Budget, Group, Outcome, Problem};
+use crate::suite::{Budget, Group, Outcome, Problem, Suite};
+use lvm_core::linear_gaussian::LinearGaussian;
+use lvm_core::model::Infer;
+use lvm_core::special::{digamma, trigamma};
+use lvm_vi::deterministic::{FixedPoint, GaussianOptimum, Shape};
 use lvm_vi::diagnose::{Diagnose, Diagnosis, Level, WeightedDraws, psis as smooth};
-use lvm_vi::expectation::GaussianTarget;
+use lvm_vi::expectation::{Affine, GaussianExpectation, GaussianTarget, LogJoint};
 use lvm_vi::family::{Family, FullRank, MeanField};
+use lvm_vi::local::{PerDatum, RowTarget, Shape as LocalShape};
 use lvm_vi::target::LogDensityGrad;
-use ndarray::Array1;
+use ndarray::{Array1, Array2};
 
 /// P3, kind `psis`: the tail fit on fixed log weights.
 ///
@@ -140,9 +145,10 @@ fn bounds<F: Family>(g: &mut Group<'_>, name: &str, q: &F, found: &Diagnosis, tr
 /// # Errors
 /// If the case lacks a field or the library refuses.
 pub fn verdicts(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> Outcome {
-    let at = case.get("vi_optimum.meanfield")?;
-    optimum(g, "mean field", &mean_field(&at)?, &at, model, case)?;
-    let at = case.get("vi_optimum.fullrank")?;
+    if let Some(at) = case.find("vi_optimum.meanfield") {
+        optimum(g, "mean field", &mean_field(&at)?, &at, model, case)?;
+    }
+    let Some(at) = case.find("vi_optimum.fullrank") else { return Ok(()) };
     let best = full_rank(&at)?;
     optimum(g, "full rank", &best, &at, model, case)?;
     if g.budget == Budget::Quick {
@@ -191,4 +197,93 @@ pub fn tail_index(g: &mut Group<'_>, case: &Case) -> Outcome {
         "KL is 0",
     );
     Ok(())
+}
+
+/// The verdict where the truth is known without a case: rows of PPCA and factor models, rows of a Bernoulli factor model by quadrature,
+/// logarithms of gamma variables in closed form; each with the best Gaussians and with some made worse on purpose.
+pub fn all(suite: &mut Suite<'_>) {
+    let quick = suite.selection.budget == Budget::Quick;
+    suite.group(Layer::P, "P4", "latents of linear Gaussian rows", linear_gaussian_rows);
+    suite.group(Layer::P, "P4", "latents of Bernoulli rows", bernoulli_rows);
+    let shapes: &[f64] = if quick { &[1.5] } else { &[0.6, 1.5, 5.0, 60.0] };
+    for shape in shapes {
+        suite.group(Layer::P, "P4", &format!("logarithm of a gamma variable of shape {shape}"), |g| log_gamma(g, *shape));
+    }
+}
+
+/// The best full-rank q and the best mean field of a target, and the former spoilt: means off by 0.2, sds times 0.7 and 1.3.
+fn of_target<M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, target: &M, truth: &Truth, best: [&GaussianOptimum; 2]) -> Outcome {
+    let [diagonal, full] = best;
+    let found = judged(g, (&format!("{name}, mean field"), true), &diagonal.mean_field()?, target, truth)?;
+    bounds(g, &format!("{name}, mean field"), &diagonal.mean_field()?, &found, truth);
+    let found = judged(g, (&format!("{name}, full rank"), true), &full.full_rank()?, target, truth)?;
+    bounds(g, &format!("{name}, full rank"), &full.full_rank()?, &found, truth);
+    let sd = full.standard_deviations();
+    let moved = FullRank::new(&(&full.mean + &(&sd * 0.2)).to_vec(), full.covariance.view())?;
+    judged(g, (&format!("{name}, every mean 0.2 sd off"), false), &moved, target, truth)?;
+    for factor in [0.7, 1.3] {
+        let scaled = FullRank::new(&full.mean.to_vec(), (&full.covariance * (factor * factor)).view())?;
+        judged(g, (&format!("{name}, every sd times {factor}"), false), &scaled, target, truth)?;
+    }
+    Ok(())
+}
+
+fn optima(target: &dyn GaussianExpectation) -> lvm_core::Result<[GaussianOptimum; 2]> {
+    let of = |shape| -> lvm_core::Result<GaussianOptimum> { Ok(FixedPoint { shape, ..FixedPoint::default() }.fit(target)?.model) };
+    Ok([of(Shape::Diagonal)?, of(Shape::Full)?])
+}
+
+/// p(z | x) = N(z̄, Λ⁻¹) of rows of iris under PPCA and under a factor model with turned loadings: the full rank is exact, the mean field
+/// passes or not as the correlation of the latents has it.
+fn linear_gaussian_rows(g: &mut Group<'_>) -> Outcome {
+    let x = crate::tables::real("iris")?.x;
+    let p = lvm_core::ppca::PpcaMl { components: 2, ..Default::default() }.fit(&x, 0)?.model;
+    let d = x.ncols();
+    for (name, turn, noise) in [
+        ("PPCA, turned a little", 0.1_f64, Array1::from_elem(d, p.noise_variance())),
+        ("PPCA, turned by 0.6", 0.6, Array1::from_elem(d, p.noise_variance())),
+        ("factors", 0.3, Array1::from_shape_fn(d, |j| 0.05 * (1.0 + j as f64))),
+    ] {
+        let (sin, cos) = turn.sin_cos();
+        let w = p.loadings().dot(&ndarray::array![[cos, sin], [-sin, cos]]);
+        let model = LinearGaussian::new(p.mean().clone(), w, noise)?;
+        let rows = if g.budget == Budget::Quick { vec![0] } else { vec![0, 75, 149] };
+        for n in rows {
+            let some = x.select(ndarray::Axis(0), &[n]);
+            let exact = model.infer(&some)?;
+            let (mean, covariance) = (exact.mean().row(0).to_owned(), exact.covariance(0).to_owned());
+            let truth = Truth { sd: covariance.diag().mapv(f64::sqrt), mean: mean.clone() };
+            let [diagonal, full] = optima(&GaussianTarget::from_covariance(mean, covariance)?)?;
+            of_target(g, &format!("{name}, row {n}"), &RowTarget::new(&model, &some, 0)?, &truth, [&diagonal, &full])?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a Bernoulli factor model of two latents, moments by the suite's own quadrature.
+fn bernoulli_rows(g: &mut Group<'_>) -> Outcome {
+    let (model, _) = super::gradients::bernoulli()?;
+    let rows = if g.budget == Budget::Quick { 1 } else { 4 };
+    let x = Array2::from_shape_fn((rows, 6), |(n, j)| f64::from(u8::from((n * 5 + j * 3) % 4 < 2)));
+    for n in 0..rows {
+        let (_, mean, covariance) = super::bernoulli::trapezoid(&model, x.row(n));
+        let truth = Truth { sd: covariance.diag().mapv(f64::sqrt), mean };
+        let best = |shape| -> Result<GaussianOptimum, Problem> {
+            let q = PerDatum { shape, ..Default::default() }.fit(&model, &x.select(ndarray::Axis(0), &[n]))?.model;
+            Ok(GaussianOptimum { mean: q.mean().row(0).to_owned(), covariance: q.covariance(0), elbo: f64::NAN, gradient: 0.0 })
+        };
+        let of = [best(LocalShape::Diagonal)?, best(LocalShape::Full)?];
+        of_target(g, &format!("row {n}"), &RowTarget::new(&model, &x, n)?, &truth, [&of[0], &of[1]])?;
+    }
+    Ok(())
+}
+
+/// u = log λ, λ ~ Gamma(a, b): mean ψ(a) − log b, variance ψ′(a).
+fn log_gamma(g: &mut Group<'_>, a: f64) -> Outcome {
+    let b = 2.0_f64;
+    let mut target = LogJoint::new(1)?;
+    target.gamma(Affine::variable(0), a, b)?;
+    let truth = Truth { mean: Array1::from_elem(1, digamma(a) - b.ln()), sd: Array1::from_elem(1, trigamma(a).sqrt()) };
+    let [diagonal, full] = optima(&target)?;
+    of_target(g, "logarithm", &target, &truth, [&diagonal, &full])
 }

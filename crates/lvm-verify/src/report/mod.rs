@@ -124,6 +124,22 @@ impl Report {
         total.fail == 0 && total.undecided == 0 && total.pass > 0
     }
 
+    /// A line that says so if the run took longer than its budget, with the groups that took most.
+    pub fn overrun(&self) -> Option<String> {
+        let allowed = self.budget.seconds().filter(|s| self.seconds > *s)?;
+        let mut groups: Vec<(String, f64)> = Vec::new();
+        for c in &self.checks {
+            let name = format!("{} {} {}", c.layer, c.id, c.case);
+            match groups.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, seconds)) => *seconds += c.seconds,
+                None => groups.push((name, c.seconds)),
+            }
+        }
+        groups.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let longest: Vec<String> = groups.iter().take(3).map(|(n, s)| format!("{n} ({s:.0} s)")).collect();
+        Some(format!("warning: {:.0} s, and the budget is {allowed:.0} s on two cores; longest: {}", self.seconds, longest.join(", ")))
+    }
+
     /// Whether a check was undecided or failed.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Undecided))
@@ -135,5 +151,18 @@ impl Report {
     /// Never for a report made by this crate.
     pub fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_beyond_its_budget_says_so_and_one_within_does_not() {
+        let of = |budget, seconds| Report { budget, seconds, ..Report::default() }.overrun();
+        assert!(of(Budget::Quick, 59.0).is_none() && of(Budget::Nightly, 1e5).is_none());
+        assert!(of(Budget::Quick, 75.0).unwrap().starts_with("warning: 75 s, and the budget is 60 s"));
+        assert!(of(Budget::Full, 901.0).is_some());
     }
 }

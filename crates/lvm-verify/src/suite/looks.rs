@@ -134,6 +134,58 @@ impl Group<'_> {
         Ok(())
     }
 
+    /// Every entry of the mean of random vectors is within `margin` of `truth`, an equivalence test for each at α over their number
+    /// (Bonferroni), which is one comparison. `draw(n)` returns n fresh rows (n, d). The entry nearest to its margin is shown.
+    ///
+    /// # Errors
+    /// What `draw` says; if there is nothing to compare.
+    pub fn within_each(
+        &mut self,
+        quantity: impl Into<String>,
+        (truth, error, source): (&Array1<f64>, f64, Source),
+        margin: f64,
+        n: usize,
+        reason: &str,
+        mut draw: impl FnMut(usize) -> Result<Array2<f64>, Problem>,
+    ) -> Outcome {
+        let d = truth.len();
+        let z = crate::stochastic::two_sided(self.alpha_of_look() / d.max(1) as f64);
+        let mut estimates = vec![Estimate::default(); d];
+        let (mut verdict, mut looks, mut worst, mut drawn) = (Verdict::Undecided, 0, 0, 0);
+        for total in LOOKS.map(|l| l * n) {
+            for row in draw(total - drawn)?.rows() {
+                estimates.iter_mut().zip(row).for_each(|(e, v)| e.push(*v));
+            }
+            drawn = total;
+            looks += 1;
+            let of = |i: usize| Truth { value: truth[i], error };
+            let all: Vec<Verdict> = (0..d).map(|i| estimates[i].judge(of(i), Claim::Within(margin), z)).collect();
+            let reach = |i: &usize| (estimates[*i].mean - truth[*i]).abs() + z * estimates[*i].standard_error();
+            worst = (0..d).max_by(|a, b| reach(a).total_cmp(&reach(b))).ok_or_else(|| Problem("nothing to compare".into()))?;
+            verdict = match () {
+                () if all.contains(&Verdict::Fail) => Verdict::Fail,
+                () if all.contains(&Verdict::Undecided) => Verdict::Undecided,
+                () => Verdict::Pass,
+            };
+            if verdict != Verdict::Undecided {
+                break;
+            }
+        }
+        let estimate = estimates[worst];
+        let mut check = self.blank(quantity.into(), source, Shown::Number(estimate.mean), Shown::Number(truth[worst]));
+        check.quantity.push_str(&format!("[{worst}]"));
+        check.difference = (estimate.mean - truth[worst]).abs();
+        check.tolerance = margin;
+        check.reason = format!(
+            "{reason}; equivalence of each of {d}: the whole interval within the margin ({margin:.3e}), z = {z:.2} at each of four looks"
+        );
+        check.compared = d;
+        let standard_error = estimate.standard_error().hypot(error);
+        let power = Stochastic { standard_error, detectable_bias: detectable_bias(standard_error, z), draws: drawn, looks };
+        self.stochastic(check, verdict, power);
+        Ok(())
+    }
+
     /// Draws follow a continuous distribution, by the band of Dvoretzky, Kiefer, Wolfowitz and Massart, with power to see a distance of
     /// `margin`. `draw(n)` returns F at n fresh draws.
     ///

@@ -60,6 +60,13 @@ pub(super) fn variational_em(g: &mut Group<'_>, x: &Array2<f64>, (kind, unique):
             g.bounded(format!("{family}: ELBO a row at the end above the maximum by {name}"), source, excess, &t);
         }
         let model: &LinearGaussian = &fitted.model;
+        if let (Kind::Ppca, Some(lapack)) = (kind, Lapack::get()) {
+            // the likelihood falls by ¼ ‖C*^{-½} (C − C*) C*^{-½}‖² a row near its maximum
+            let best = oracle::ppca(lapack, x, q)?.factors.covariance();
+            let scale = crate::layers::shared::covariance_scale(&best);
+            let t = Tolerance::relative(4.0 * t.absolute.sqrt(), format!("twice 2 √δ for the δ nats a row that are left: {}", t.reason));
+            g.array_scaled(format!("{family}: W Wᵀ + σ² I, that of dsyev"), Source::Q, &model.covariance(), &best, &scale, &t);
+        }
         let evidence = model.log_likelihood(x)? / n;
         let above = fitted.objective() - evidence;
         let rounding = Tolerance::rounding(x.len(), 1.0 + evidence.abs());

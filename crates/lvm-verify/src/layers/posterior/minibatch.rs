@@ -4,8 +4,14 @@ use crate::case::Case;
 use crate::check::{Source, Tolerance};
 use crate::posterior::Posterior;
 use crate::suite::{Group, Outcome, Problem};
+use lvm_core::random::{Purpose, stream};
+use lvm_vi::deterministic::Shape;
+use lvm_vi::estimator::{Control, Gradient, Memory};
+use lvm_vi::family::MeanField;
 use lvm_vi::target::{Batch, DataLogDensity, LogDensityGrad, TargetError};
 use ndarray::Array1;
+use rand::RngExt;
+use rayon::prelude::*;
 
 /// A model by rows, of a size known.
 struct Rows<'m>(&'m dyn DataLogDensity);
@@ -59,6 +65,71 @@ pub(super) fn epochs(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> O
         );
         let scale = ndarray::Zip::from(&magnitude).and(&Array1::from(whole.clone())).map_collect(|m: &f64, w: &f64| m.max(w.abs()));
         g.array_scaled(format!("batches of {size}: gradient"), Source::I, &mean, &Array1::from(whole.clone()), &scale, &t);
+    }
+    Ok(())
+}
+
+/// S2, minibatch by estimator: with a batch drawn at random and draws from q, each estimator of the gradient is unbiased for the gradient by
+/// all the data: the mean of differences of two estimates from the same noise, by a batch and by all rows, is zero.
+///
+/// # Errors
+/// If the case lacks a field or the model can't be evaluated.
+pub(super) fn estimators(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) -> Outcome {
+    let Some(rows) = model.by_rows() else { return Err(Problem("the model is not one by rows".into())) };
+    let rows = Rows(rows);
+    let reference = super::Reference::of(case, Shape::Diagonal)?;
+    let q = MeanField::new(&reference.mean.to_vec(), &reference.sd.to_vec())?;
+    let d = model.dim();
+    let leave_one_out = Gradient::ScoreFunction { control: Control::LeaveOneOut };
+    let estimators = [
+        ("pathwise, closed entropy", Gradient::PathwiseClosedEntropy, 1),
+        ("pathwise", Gradient::Pathwise, 1),
+        ("sticking the landing", Gradient::StickingTheLanding, 1),
+        ("score function, leave one out", leave_one_out, 4),
+    ];
+    // in units of q: a mean by its sd, a log sd as it is
+    let unit = |i: usize| if i < d { reference.sd[i] } else { 1.0 };
+    for (index, (name, estimator, draws)) in estimators.into_iter().enumerate() {
+        for size in [1, 7.min(rows.n_data())] {
+            let (seed, mut from) = (g.seed((10 * index + size) as u64), 0_u64);
+            let mut draw = |n: usize| -> Result<ndarray::Array2<f64>, Problem> {
+                let first = from;
+                from += n as u64;
+                let made = (0..n as u64)
+                    .into_par_iter()
+                    .map(|i| {
+                        let mut rng = stream(seed, Purpose::Diagnosis, first + i);
+                        let mut chosen: Vec<usize> = Vec::with_capacity(size);
+                        while chosen.len() < size {
+                            let row = rng.random_range(0..rows.n_data());
+                            if !chosen.contains(&row) {
+                                chosen.push(row);
+                            }
+                        }
+                        let by = |target: &dyn LogDensityGrad| -> Result<Vec<f64>, Problem> {
+                            let mut gradient = vec![0.0; 2 * d];
+                            let mut noise = rng.clone();
+                            estimator.estimate(&q, target, draws, &mut Memory::default(), &mut noise, &mut gradient)?;
+                            Ok(gradient)
+                        };
+                        let (part, whole) = (by(&Batch::new(&rows, &chosen)?)?, by(&super::seeds::Sized(model))?);
+                        Ok(part.iter().zip(&whole).enumerate().map(|(i, (a, b))| unit(i) * (a - b)).collect())
+                    })
+                    .collect::<Result<Vec<Vec<f64>>, Problem>>()?;
+                let n = made.len();
+                ndarray::Array2::from_shape_vec((n, 2 * d), made.concat()).map_err(|e| Problem(e.to_string()))
+            };
+            // batches of few rows differ by many natural units from all of them: what is claimed is as much as their spread allows
+            let pilot = draw(1000)?.var_axis(ndarray::Axis(0), 1.0).iter().fold(0.0, |m: f64, v| m.max(*v)).sqrt();
+            let n = 5000;
+            let quantile = crate::stochastic::t2_quantile(g.alpha_of_look(), 2 * d, 16 * n).sqrt() + 4.75;
+            let margin = 1.3 * quantile * pilot / (16.0 * n as f64).sqrt();
+            let reason = format!(
+                "the same noise by a batch and by all rows: the difference has mean 0; {margin:.2} natural units are what 80 000 batches of this spread ({pilot:.1}) see"
+            );
+            let quantity = format!("{name}, batches of {size}: less the same by all rows");
+            g.unbiased(quantity, (&Array1::zeros(2 * d), Source::I), (margin, 1e-9), n, &reason, &mut draw)?;
+        }
     }
     Ok(())
 }

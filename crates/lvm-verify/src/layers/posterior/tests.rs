@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::check::{Check, Verdict};
+use crate::posterior::recognise;
 use crate::subject::Library;
 use crate::suite::{Group, Outcome, Selection, Suite};
 use crate::tables::reference_folder;
