@@ -13,7 +13,7 @@ use lvm_vi::family::{Family, FullRank, MeanField, Variational};
 use lvm_vi::fit::{Stopping, Vi};
 use lvm_vi::optimizer::{Adam, Geometry, Metric, Optimizer, RobbinsMonro, Rule};
 use lvm_vi::target::LogDensityGrad;
-use ndarray::{Array1, Array2, array};
+use ndarray::{Array1, Array2, Axis, Slice, array};
 use rayon::prelude::*;
 
 /// All of them.
@@ -171,13 +171,13 @@ fn end<T: LogDensityGrad, F: Geometry>(
 fn regression(g: &mut Group<'_>) -> Outcome {
     let x = crate::layers::shared::standardised(&crate::tables::real("wine")?.x);
     let y = x.column(0).to_owned();
-    let x = x.slice(ndarray::s![.., 1..6]).to_owned();
+    let x = x.slice_axis(Axis(1), Slice::from(1..6)).to_owned();
     let (n, d) = x.dim();
     let known = BayesianLinearRegression { mean: Array1::zeros(d), precision: Array2::eye(d), noise: Noise::Known { sd: 0.7 } };
     // log N(y; 0, σ² I + X Xᵀ): a matrix of all rows where the library has one of the columns
     let covariance = x.dot(&x.t()) + Array2::from_diag(&Array1::from_elem(n, 0.49));
     let l = linalg::cholesky(covariance.view()).map_err(|e| e.of("covariance of all rows"))?;
-    let mut solved = y.clone().insert_axis(ndarray::Axis(1));
+    let mut solved = y.clone().insert_axis(Axis(1));
     linalg::cholesky_solve(l.view(), solved.view_mut());
     let evidence = -0.5 * y.dot(&solved.column(0)) - 0.5 * linalg::log_det(l.view()) - n as f64 * lvm_core::special::HALF_LOG_2PI;
     let t = 1e-9 * evidence.abs();

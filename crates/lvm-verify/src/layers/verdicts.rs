@@ -229,7 +229,7 @@ fn of_target<M: LogDensityGrad + ?Sized>(g: &mut Group<'_>, name: &str, target: 
 }
 
 fn optima(target: &dyn GaussianExpectation) -> lvm_core::Result<[GaussianOptimum; 2]> {
-    let of = |shape| Ok(FixedPoint { shape, ..FixedPoint::default() }.fit(target)?.model);
+    let of = |shape| -> lvm_core::Result<GaussianOptimum> { Ok(FixedPoint { shape, ..FixedPoint::default() }.fit(target)?.model) };
     Ok([of(Shape::Diagonal)?, of(Shape::Full)?])
 }
 

@@ -9,7 +9,7 @@ use lvm_core::fit::Stopping;
 use lvm_core::model::Infer;
 use lvm_vi::amortized::{AmortizedVi, EncoderConfig, LinearEncoderNewton};
 use lvm_vi::local::{self, CoordinateAscent, LocalGaussian, PerDatum, Shape};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis, Slice};
 
 /// What a deterministic engine may leave (VERIFY O1), nats a row.
 const DETERMINISTIC: f64 = 1e-6;
@@ -78,7 +78,7 @@ pub(super) fn row_by_row(g: &mut Group<'_>, truth: &Truth, shape: Shape, engine:
     };
     let sd = variances.mapv(f64::sqrt);
     let rounding = truth.tolerance.absolute;
-    let best = truth.mean.slice(ndarray::s![..rows, ..]).to_owned();
+    let best = truth.mean.slice_axis(Axis(0), Slice::from(..rows)).to_owned();
     let scale = Array2::from_shape_fn(best.dim(), |(_, i)| sd[i]);
     let t = Tolerance::relative((2.0 * left).sqrt() + rounding, format!("√(2δ) standard deviations for δ = {left:.0e} nats left in a row"));
     g.array_scaled(format!("{name}: means of {rows} rows"), truth.source, q.mean(), &best, &scale, &t);
