@@ -27,7 +27,8 @@ const NAMES: f64 = 300.0;
 /// The worst optimiser gap of each model and family, and its family gap: the engines of one model share a row.
 fn rows_of(report: &Report) -> Vec<(String, f64, f64)> {
     let mut rows: Vec<(String, f64, f64)> = Vec::new();
-    for h in &report.headlines {
+    // an optimum that nobody knows has no gaps
+    for h in report.headlines.iter().filter(|h| !h.optimum.value.is_nan()) {
         let (name, own) = (format!("{} · {}", h.case.replace(", nats a row", ""), h.family), h.optimiser_gap.value);
         match rows.iter_mut().find(|r| r.0 == name) {
             // what is not a number is the worst
