@@ -77,7 +77,8 @@ fn neural(shell: &Shell, flags: &[String]) -> Outcome {
     let version = "import torch; print(torch.__version__.split('+')[0])";
     if !cmd!(shell, "{PYTHON} -c {version}").quiet().ignore_stderr().read().is_ok_and(|found| found.trim() == TORCH) {
         println!("installing PyTorch {TORCH} into .venv (its wheel for GPUs too: some gigabytes) …");
-        cmd!(shell, "{PYTHON} -m pip install --quiet --disable-pip-version-check torch=={TORCH} numpy").run()?;
+        let package = format!("torch=={TORCH}");
+        cmd!(shell, "{PYTHON} -m pip install --quiet --disable-pip-version-check {package} numpy").run()?;
     }
     cmd!(shell, "cargo run --release --package lvm-deep --example throughput -- --peer {PYTHON} --data {folder} {flags...}").run()?;
     Ok(())
