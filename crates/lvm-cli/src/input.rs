@@ -267,7 +267,7 @@ impl Input {
             crc = lvm_core::file::crc32(crc, &value.to_le_bytes());
         };
         for start in (0..n).step_by(ROWS) {
-            let mut rows = block.slice_mut(ndarray::s![..ROWS.min(n - start), ..]);
+            let (mut rows, _) = block.view_mut().split_at(ndarray::Axis(0), ROWS.min(n - start));
             self.source.read(start, rows.view_mut())?;
             rows.iter().for_each(|value| add(*value));
         }

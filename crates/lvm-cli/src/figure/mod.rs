@@ -15,7 +15,7 @@ use crate::hint;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
 use plotters::prelude::{BitMapBackend, DrawingBackend, IntoDrawingArea, SVGBackend, WHITE};
-use plotters::style::{FontStyle, IntoFont, RGBColor, TextStyle, register_font};
+use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
 use std::path::Path;
 use std::sync::Once;
 
@@ -75,7 +75,9 @@ impl Pen {
 
     /// A text of this size.
     pub(crate) fn text(self, size: f64, colour: RGBColor) -> TextStyle<'static> {
-        TextStyle::from(("sans-serif", size * self.scale).into_font()).color(&colour)
+        let mut style = TextStyle::from(("sans-serif", size * self.scale).into_font());
+        style.color = colour.to_backend_color();
+        style
     }
 }
 

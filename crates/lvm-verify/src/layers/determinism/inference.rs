@@ -29,7 +29,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Mutex;
 
 /// All of it.
-pub fn all(suite: &mut Suite<'_>) {
+pub(super) fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::D, "D1", "inference: stochastic fits", stochastic);
     suite.group(Layer::D, "D1", "inference: deterministic optimum and verdict", deterministic);
     suite.group(Layer::D, "D1", "inference: Bayesian mixture", mixture);

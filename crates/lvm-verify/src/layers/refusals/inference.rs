@@ -22,7 +22,7 @@ use ndarray::{Array1, Array2};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// All of them.
-pub fn all(suite: &mut Suite<'_>) {
+pub(super) fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::F, "F1", "inference: overflow in a log joint", overflow);
     suite.group(Layer::F, "F1", "inference: gradients that are no numbers", not_a_number);
     suite.group(Layer::F, "F1", "inference: improper posteriors", improper);

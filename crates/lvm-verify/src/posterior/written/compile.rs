@@ -23,7 +23,9 @@ struct Term {
 
 /// Compiles; the reason where the words are not understood.
 pub(super) fn compile(s: &Statement) -> Result<Written, String> {
-    let mut c = Compiler { scope: Scope { columns: s.columns.clone(), ..Scope::default() }, ..Compiler::new(s)? };
+    let mut scope = Scope::default();
+    scope.columns = s.columns.clone();
+    let mut c = Compiler { scope, ..Compiler::new(s)? };
     c.parameters(s)?;
     c.design(s)?;
     let sentences = sentences(&s.density).map_err(|words| format!("{words} is not understood"))?;
