@@ -28,7 +28,8 @@ cargo xtask ci               format, tidy, clippy, rustdoc, the book, test, the 
 cargo xtask ci --without-test   the same, for after `cargo xtask test`
 cargo xtask bench [FILTER]   criterion benches
 cargo xtask bench --peers    the same work by scikit-learn, NumPyro, PyTorch and by us, with ratios (--only neural: PyTorch's alone)
-cargo xtask docs             rustdoc of all crates, and the book
+cargo xtask docs             rustdoc of all crates, and the book if mdbook is there
+cargo xtask packages         every published package, built from its own contents
 cargo xtask setup            install what is missing and say what can't be
 cargo xtask tidy             checks of the tree itself";
 
@@ -69,6 +70,7 @@ fn run(task: &str, rest: &[String]) -> Outcome {
             _ => Err("the only flag is --without-test".into()),
         },
         "bench" => bench::run(&shell, rest),
+        "packages" => none(rest).and_then(|()| packages::package(&shell, true)),
         "docs" => none(rest).and_then(|()| docs(&shell)),
         "setup" => none(rest).and_then(|()| setup::run(&shell)),
         "tidy" => none(rest).and_then(|()| tidy::run(&shell)),

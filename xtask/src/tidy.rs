@@ -75,7 +75,9 @@ fn for_tests_only(file: &Path) -> bool {
     let (Some(folder), Some(name)) = (file.parent(), file.file_stem().and_then(|n| n.to_str())) else { return false };
     let beside = ["mod.rs", "lib.rs", "main.rs"].map(|parent| folder.join(parent));
     let parents = beside.into_iter().chain([folder.with_extension("rs")]);
-    parents.filter_map(|p| fs::read_to_string(p).ok()).any(|t| t.contains(&format!("#[cfg(test)]\nmod {name};")))
+    parents
+        .filter_map(|p| fs::read_to_string(p).ok())
+        .any(|t| ["", "pub(crate) ", "pub(super) "].iter().any(|seen| t.contains(&format!("#[cfg(test)]\n{seen}mod {name};"))))
 }
 
 /// Relative links of a page must lead somewhere.

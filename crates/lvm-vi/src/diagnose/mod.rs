@@ -9,6 +9,7 @@
 //! | `calibration` | is the mean of q right on average over simulated data? |
 //! | `sandwich` | how closely is the evidence known, from below and above? |
 //! | `verdict` | can this q be used? |
+//! | `reason` | a verdict as words |
 //! | `parameters` | the same for each latent, for people |
 
 mod calibration;
@@ -17,6 +18,7 @@ mod importance;
 mod optimality;
 mod parameters;
 mod psis;
+mod reason;
 mod sandwich;
 mod verdict;
 
@@ -25,4 +27,5 @@ pub use chi_square::{ErrorBounds, error_bounds};
 pub use importance::{Moments, WeightedDraws};
 pub use optimality::Optimality;
 pub use psis::{Psis, psis, psis_threshold};
-pub use verdict::{Diagnose, Diagnosis, Known, Level, Reason, Verdict};
+pub use reason::{Level, Reason, Verdict};
+pub use verdict::{Diagnose, Diagnosis, Known};

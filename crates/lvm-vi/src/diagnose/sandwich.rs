@@ -1,6 +1,6 @@
 //! The evidence from below and from above, and what their distance says.
 
-use super::verdict::{Level, Reason};
+use super::reason::{Level, Reason};
 use lvm_core::bound::Estimate;
 
 /// Nats between the bounds above which they say little: a Bayes factor of e is hardly worth mentioning (Kass & Raftery 1995).

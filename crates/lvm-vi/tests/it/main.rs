@@ -8,6 +8,7 @@ mod cavi_documents;
 mod cavi_linear;
 mod cavi_mixture;
 mod cavi_refusals;
+mod cavi_stream;
 mod degenerate;
 mod diagnose;
 mod estimators;
