@@ -13,7 +13,6 @@ use crate::target::LogDensityGrad;
 use lvm_core::bound::Estimate;
 use lvm_core::mutant::planted;
 use lvm_core::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 /// How a Gaussian q is judged against the posterior it stands for.
 ///
