@@ -5,7 +5,11 @@ use std::path::Path;
 use xshell::{Shell, cmd};
 
 /// Features beyond the default ones that the tests and the tools see, where OpenBLAS is.
-const FEATURES: &str = "lvm-vi/nuts,lvm-verify/oracle";
+pub(crate) const FEATURES: &str = "lvm-vi/nuts,lvm-verify/oracle";
+
+/// Features for the neural models in all programs. Not with the oracle: libtorch exports a LAPACK, which would take the place of the one that
+/// judges. All packages are always named, so that their dependencies keep the features with which they were built before.
+pub(crate) const NEURAL_FEATURES: &str = "lvm-vi/nuts,lvm-verify/deep,lvm-cli/deep";
 
 /// Everything that must pass: unit, integration and documentation tests of all crates, with the reference sampler, the neural models where
 /// libtorch can be had, and the LAPACK oracle where OpenBLAS can.
@@ -22,9 +26,7 @@ pub(crate) fn test(shell: &Shell) -> Outcome {
     let without = without_libtorch(shell);
     cmd!(shell, "cargo test --workspace {without...} --features {features}").run()?;
     if without.is_empty() {
-        // Not with the oracle: libtorch exports a LAPACK, which would take the place of the one that judges. All packages are named, so that
-        // their dependencies keep the features with which they were built above.
-        cmd!(shell, "cargo test --workspace --features lvm-vi/nuts,lvm-cli/deep --bin lvm --test it neural").run()?;
+        cmd!(shell, "cargo test --workspace --features {NEURAL_FEATURES} --bin lvm --test it neural").run()?;
     }
     Ok(())
 }
@@ -66,7 +68,7 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
     }
     step("test with LAPACK");
     // libtorch has a LAPACK of its own, which would take the place of the one tested here
-    cmd!(shell, "cargo test --workspace --exclude lvm-deep --features lvm-core/lapack,{FEATURES}").run()?;
+    cmd!(shell, "cargo test --package lvm-core --package lvm-vi --package lvm-data --features lvm-core/lapack,lvm-vi/nuts").run()?;
     step("examples");
     examples(shell, without)?;
     if without.is_empty() {
@@ -80,7 +82,7 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
     step("faults that verify must find");
     crate::mutants::run(shell, &["--mutants".into()])?;
     step("quick verify");
-    crate::verify(shell, &shell.current_dir(), &["--quick".into()])
+    crate::verify(shell, &shell.current_dir(), &["--quick".into()], true)
 }
 
 /// Packages and features that together show a tool every line: all on faer, the neural parts, and the LAPACK back end of lvm-core.
@@ -89,7 +91,7 @@ fn selections(without: &'static [&'static str]) -> Vec<Vec<&'static str>> {
     all.extend(without);
     let mut selections = vec![all, vec!["--package", "lvm-core", "--features", "lapack"]];
     if without.is_empty() {
-        selections.push(vec!["--workspace", "--features", "lvm-vi/nuts,lvm-verify/deep,lvm-cli/deep"]);
+        selections.push(vec!["--workspace", "--features", NEURAL_FEATURES]);
     }
     selections
 }

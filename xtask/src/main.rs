@@ -62,7 +62,7 @@ fn run(task: &str, rest: &[String]) -> Outcome {
             [file] => neural(&shell, std::path::Path::new(file)),
             _ => Err("is called by `verify` with a file".into()),
         },
-        "verify" => verify(&shell, &called_from, rest),
+        "verify" => verify(&shell, &called_from, rest, false),
         "test" => none(rest).and_then(|()| checks::test(&shell)),
         "ci" => match rest {
             [] => checks::ci(&shell, true),
@@ -90,20 +90,30 @@ fn none(rest: &[String]) -> Outcome {
     }
 }
 
-/// Builds lvm-verify, with the LAPACK oracle where OpenBLAS is or can be had, and runs it where the user stands.
-fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String]) -> Outcome {
+/// Says to the program that provides layer V in which way to build it.
+const DEVELOPMENT: &str = "LVM_XTASK_DEVELOPMENT";
+
+/// Builds lvm-verify, with the LAPACK oracle where OpenBLAS is or can be had, and runs it where the user stands. In a `development` build, which is
+/// optimised too, nothing is compiled that the tests have compiled already.
+fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String], development: bool) -> Outcome {
     let oracle = setup::openblas(shell);
-    let features = if oracle.is_ok() { "oracle" } else { "" };
     if let Err(reason) = &oracle {
         eprintln!("{reason}\nGoing on without it: checks that need the LAPACK oracle will be marked NOT RUN.\n");
     }
     println!("building lvm-verify (the first time takes some minutes) …");
-    cmd!(shell, "cargo build --quiet --release --package lvm-verify --features {features}").quiet().run()?;
-    let program = target_directory(shell)?.join("release").join(format!("lvm-verify{}", std::env::consts::EXE_SUFFIX));
+    let program = match (development, oracle.is_ok()) {
+        (true, _) => build(shell, "lvm-verify", &["--workspace", "--features", checks::FEATURES], "debug")?,
+        (false, true) => build(shell, "lvm-verify", &["--release", "--package", "lvm-verify", "--features", "oracle"], "release")?,
+        (false, false) => build(shell, "lvm-verify", &["--release", "--package", "lvm-verify"], "release")?,
+    };
     // layer V is asked for when everything else is printed: `xtask neural FILE` answers
     let neural = format!("{}\u{1f}neural", std::env::current_exe()?.display());
+    let mut command = std::process::Command::new(program);
+    if development {
+        command.env(DEVELOPMENT, "1");
+    }
     // the summary above already says what failed
-    let status = std::process::Command::new(program).args(flags).args(["--deep", &neural]).current_dir(called_from).status()?;
+    let status = command.args(flags).args(["--deep", &neural]).current_dir(called_from).status()?;
     if status.success() { Ok(()) } else { Err(format!("lvm-verify ended with {status}").into()) }
 }
 
@@ -111,10 +121,18 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String]) -> Out
 fn neural(shell: &Shell, file: &std::path::Path) -> Outcome {
     libtorch::provide(shell)?;
     println!("building the checks of the neural models (the first time takes some minutes) …");
-    cmd!(shell, "cargo build --quiet --release --package lvm-verify --features deep --bin lvm-verify-deep").quiet().run()?;
-    let program = target_directory(shell)?.join("release").join(format!("lvm-verify-deep{}", std::env::consts::EXE_SUFFIX));
+    let program = match std::env::var_os(DEVELOPMENT) {
+        Some(_) => build(shell, "lvm-verify-deep", &["--workspace", "--features", checks::NEURAL_FEATURES], "debug")?,
+        None => build(shell, "lvm-verify-deep", &["--release", "--package", "lvm-verify", "--features", "deep"], "release")?,
+    };
     cmd!(shell, "{program} {file}").quiet().run()?;
     Ok(())
+}
+
+/// Builds one program; where it lies.
+fn build(shell: &Shell, name: &str, selection: &[&str], folder: &str) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
+    cmd!(shell, "cargo build --quiet --bin {name} {selection...}").quiet().run()?;
+    Ok(target_directory(shell)?.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Where cargo puts its output.

@@ -24,35 +24,35 @@ pub(crate) fn compile() -> Option<ExitCode> {
 /// What the names of faults in neural models begin with: they are in a build of their own.
 const NEURAL: &str = "vae_";
 
-/// Runs every fault, or those named after the flag; where libtorch can't be had, those of neural models are left out, and it is said.
+/// Runs every fault, or those named after the flag; where libtorch can't be had, those of neural models are left out, and it is said. Nothing here
+/// needs the oracle, so that one build with the neural models serves all.
 pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
-    let (neural, others): (Vec<&String>, Vec<&String>) = flags.iter().filter(|f| *f != "--mutants").partition(|f| f.starts_with(NEURAL));
-    let all = neural.is_empty() && others.is_empty();
-    let plain = if all || !others.is_empty() { build_and_run(shell, &[], &others) } else { Ok(()) };
-    if !all && neural.is_empty() {
-        return plain;
-    }
-    match libtorch::provide(shell) {
-        Ok(_) => plain.and(build_and_run(shell, &["--features", "deep"], &neural)),
-        Err(reason) => {
+    let names: Vec<&String> = flags.iter().filter(|f| *f != "--mutants").collect();
+    let neural = names.is_empty() || names.iter().any(|f| f.starts_with(NEURAL));
+    let features: &[&str] = match neural.then(|| libtorch::provide(shell)) {
+        Some(Ok(_)) => &["--features", "lvm-verify/deep"],
+        Some(Err(reason)) => {
             eprintln!("{reason}\nGoing on without it: faults of neural models are left out.\n");
-            plain
+            &["--exclude", "lvm-deep"]
         }
-    }
+        None => &["--exclude", "lvm-deep"],
+    };
+    build_and_run(shell, features, &names)
 }
 
-/// Builds lvm-verify with faults in it, puts it aside, and runs it on every fault or those named.
+/// Builds lvm-verify with faults in it, puts it aside, and runs it on every fault or those named. The development build is optimised, and its
+/// dependencies are there where tests have been run: all packages are named so that features are the same.
 fn build_and_run(shell: &Shell, features: &[&str], names: &[&String]) -> Outcome {
     println!("building lvm-verify with faults in it …");
     let wrapper = std::env::current_exe()?;
-    cmd!(shell, "cargo build --quiet --release --package lvm-verify --bin lvm-verify {features...}")
+    cmd!(shell, "cargo build --quiet --workspace --bin lvm-verify {features...}")
         .quiet()
         .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
         .env(AS_COMPILER, "1")
         .run()?;
     let target = crate::target_directory(shell)?;
     let name = format!("lvm-verify{}", std::env::consts::EXE_SUFFIX);
-    let (built, aside) = (target.join("release").join(&name), target.join("mutants"));
+    let (built, aside) = (target.join("debug").join(&name), target.join("mutants"));
     std::fs::create_dir_all(&aside)?;
     let program = aside.join(&name);
     // Not left where it could be taken for the one without faults. A copy, since cargo links to its own output.

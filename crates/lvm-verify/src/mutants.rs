@@ -147,7 +147,7 @@ pub fn kill_matrix(program: &Path, names: &[String], mut watch: impl FnMut(&Kill
     let mut matrix = KillMatrix { kills: Vec::new(), false_alarms: Vec::new() };
     let mut controls: Vec<(&str, &str)> = Vec::new();
     // faults of neural models are in the build that has them, and in no other
-    let here = |m: &&Mutant| (m.layer == V) == cfg!(feature = "deep");
+    let here = |m: &&Mutant| m.layer != V || cfg!(feature = "deep");
     for m in CATALOGUE.iter().filter(here).filter(|m| names.is_empty() || names.iter().any(|n| n == m.name)) {
         let found = red(program, m, Some(m.name))?;
         let kill = judge(m, &found);
