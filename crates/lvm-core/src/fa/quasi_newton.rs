@@ -155,6 +155,7 @@ impl State {
 impl QuasiNewton {
     /// Steps with a memory of their own. Eigenvectors that are warm from them would be a memory too: they are computed anew.
     fn improve_often(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
+        let (start, value) = (state.point.psi.clone(), state.point.value);
         state.pairs.clear();
         state.settled = false;
         for _ in 0..STEPS {
@@ -164,6 +165,11 @@ impl QuasiNewton {
             }
         }
         state.point = f.at(state.point.psi.clone(), None, SHARP)?;
+        if state.point.value > value {
+            // at the optimum steps are of the size of rounding: none is kept that leads away from it
+            state.point = f.at(start, None, SHARP)?;
+            state.settled = true;
+        }
         Ok(())
     }
 

@@ -176,7 +176,7 @@ fn annealing_agrees_with_quadrature() {
         let rows = batch.narrow(0, 12);
         let exact = vector(&case["truth"]["log_p"]);
         for path in [Path::Prior, Path::Posterior] {
-            let annealed = Annealed { temperatures: 60, path, chains: 64, ..Default::default() };
+            let annealed = Annealed { temperatures: 60, path, chains: 128, ..Default::default() };
             let found = annealed.evaluate(&vae, &rows, 17).unwrap();
             for (row, estimate) in found.bound.rows.iter().enumerate() {
                 // the logarithm of the mean weight is low by about half the squared error; 6 errors of nearly normal means, 48 of them: below 1e-6

@@ -180,7 +180,7 @@ pub fn variance(g: &mut Group<'_>, case: &Case) -> Outcome {
 }
 
 /// S1, S2 and O1 of the low-rank family: its ELBO by draws is the closed form, its pathwise gradients have the mean that differences of the
-/// closed form have, and runs end no worse than the mean field at rank 1, at the posterior at rank d.
+/// closed form have, and runs end no worse than the mean field at rank 1, at the posterior at rank d − 1.
 ///
 /// # Errors
 /// If the case lacks a field or the library refuses.
@@ -240,16 +240,21 @@ pub fn low_rank(g: &mut Group<'_>, case: &Case) -> Outcome {
             format!("differences of the exact ELBO (fourth order); 16 times {n} draws of this spread see {margin:.2} of a natural unit");
         g.unbiased(format!("rank 1: {name}"), (&(&truth * &unit), Source::E), (margin, 1e-6), n, &reason, &mut draw)?;
     }
+    // ten latents of rank nine are no matter of seconds
+    if g.budget == Budget::Quick && d > 4 {
+        return Ok(());
+    }
     let narrow = case.get("meanfield_optimum.elbo")?.number()?;
-    for rank in [1, d] {
+    for rank in [1, d - 1] {
         let start = LowRank::from_covariance(&mean.to_vec(), Array2::<f64>::eye(d).view(), rank)?;
         let stopping = vi::Stopping { tolerance: 0.02, max_iterations: 200_000, ..Default::default() };
         let fitted = Vi { stopping, ..Vi::new(start) }.fit(&target, g.seed(20 + rank as u64))?;
         let reached = elbo(&fitted.model.q)?;
         let slack = 0.0016 * (2 * d + rank * d) as f64;
         let t = Tolerance::absolute(slack, "(2δ)² nats for each parameter that the run leaves δ = 0.02 off, a 95 % statement");
-        let bound = if rank == d { 0.0 } else { narrow };
-        let quantity = format!("rank {rank}: ELBO below that of {}", if rank == d { "the posterior" } else { "the mean field" });
+        // D = λ_min I and d − 1 directions make every covariance
+        let bound = if rank == d - 1 { 0.0 } else { narrow };
+        let quantity = format!("rank {rank}: ELBO below that of {}", if rank == d - 1 { "the posterior" } else { "the mean field" });
         g.bounded(quantity, Source::E, (bound - reached).max(0.0), &t);
         g.bounded(format!("rank {rank}: ELBO above the evidence"), Source::E, reached.max(0.0), &Tolerance::rounding(d * d, 10.0));
     }

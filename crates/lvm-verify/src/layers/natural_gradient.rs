@@ -19,6 +19,7 @@ use lvm_vi::cavi::lda::{Lda, LdaModel, LdaStart, OnlineLda, OnlineLdaState};
 use lvm_vi::cavi::minibatch::{Minibatches, Steps};
 use lvm_vi::cavi::mixture::{
     BayesianMixture, BayesianMixtureModel, MixtureStart, StochasticBayesianMixture, StochasticState, WeightFactor,
+    WeightPrior,
 };
 use lvm_vi::local::{PerDatum, Shape, full_covariance, mean_field};
 use ndarray::{Array1, Array2};
@@ -105,6 +106,8 @@ fn mixture(g: &mut Group<'_>, kind: CovarianceType) -> Outcome {
     let first = BayesianMixture {
         components: 3,
         covariance: kind,
+        // a fit puts sticks in order of their size; a Dirichlet leaves its components where they are
+        weights: WeightPrior::Dirichlet { concentration: 1.0 },
         start: MixtureStart::Responsibilities(responsibilities),
         restarts: 1,
         stopping: Stopping { max_iterations: 1, tolerance: 0.0 },

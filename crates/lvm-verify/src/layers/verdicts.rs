@@ -133,9 +133,10 @@ fn bounds<F: Family>(g: &mut Group<'_>, name: &str, q: &F, found: &Diagnosis, tr
     };
     let (mean, sd) = (q.mean(), q.standard_deviations());
     let share = |error: &dyn Fn(usize) -> f64| (0..truth.mean.len()).map(error).fold(0.0, f64::max);
-    let of_means = share(&|i| (mean[i] - truth.mean[i]).abs() / bounds.mean[i]);
-    let of_sds = share(&|i| (sd[i] - truth.sd[i]).abs() / bounds.standard_deviation[i]);
-    let one = Tolerance::absolute(1.0, "an inequality: error over bound is at most 1");
+    let of_means = share(&|i| (mean[i] - truth.mean[i]).abs() / bounds.mean[i].max(1e-7 * truth.sd[i]));
+    let of_sds = share(&|i| (sd[i] - truth.sd[i]).abs() / bounds.standard_deviation[i].max(1e-7 * truth.sd[i]));
+    // a q that is the posterior has a bound of 0 and errors of rounding
+    let one = Tolerance::absolute(1.0, "an inequality: error over bound, at least 1e-7 sd, is at most 1");
     g.bounded(format!("{name}: mean errors over their bounds"), Source::Q, of_means, &one);
     g.bounded(format!("{name}: sd errors over their bounds"), Source::Q, of_sds, &one);
 }

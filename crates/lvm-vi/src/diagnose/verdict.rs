@@ -276,12 +276,14 @@ impl Diagnose {
     /// Every moment against its margin, and the reasons that follow.
     fn reasons<F: Family>(&self, q: &F, found: &Diagnosis) -> (Vec<Decision>, Vec<Reason>) {
         let m = &found.moments;
+        // weights of k̂ ≥ 1/2 have no variance: the standard errors are estimates from draws that have hardly met the tail, and count twice
+        let z = if found.pareto_k < 0.5 { self.z } else { 2.0 * self.z };
         let decisions: Vec<Decision> = (0..q.dim())
             .flat_map(|i| {
                 let s = m.standard_deviation[i];
-                let mean = decide(found.mean_error[i], m.mean_std_err[i] / s, self.mean_margin, self.z);
+                let mean = decide(found.mean_error[i], m.mean_std_err[i] / s, self.mean_margin, z);
                 let relative = m.standard_deviation_std_err[i] / s;
-                let scale = decide(found.scale_ratio[i] - 1.0, found.scale_ratio[i] * relative, self.scale_margin, self.z);
+                let scale = decide(found.scale_ratio[i] - 1.0, found.scale_ratio[i] * relative, self.scale_margin, z);
                 [mean, if planted("verdict_ignores_sd") { Decision::Inside } else { scale }]
             })
             .collect();

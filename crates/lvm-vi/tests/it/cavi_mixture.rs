@@ -476,8 +476,10 @@ fn draws_of_the_parameters_weigh_what_the_posterior_says() {
             let sd = (log_weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / 999.0).sqrt();
             // five standard errors
             assert!(mean > elbo - 5.0 * sd / 1000f64.sqrt() - 1e-8 * elbo.abs(), "{mean} {elbo}");
+            // k̂ knows no scale: of weights that differ by less than a hundredth it says nothing that matters
             let k = psis(&log_weights).unwrap().pareto_k;
-            assert!(k < 0.7, "{covariance:?} {k}");
+            let spread = log_weights.iter().fold(0.0, |m: f64, w| m.max((w - mean).abs()));
+            assert!(k < 0.7 || spread < 0.01, "{covariance:?} {k} {spread}");
         }
     }
     // a q(μ) ten times too narrow in both columns has weights of tail index 1 − 1/100

@@ -11,7 +11,7 @@ use lvm_core::rows::{RowSource, Rows};
 use lvm_vi::cavi::bayesian_ppca::BayesianPpca;
 use lvm_vi::cavi::documents::Documents;
 use lvm_vi::cavi::lda::{Lda, LdaStart, LocalStopping};
-use lvm_vi::cavi::mixture::{BayesianMixture, MixtureStart};
+use lvm_vi::cavi::mixture::{BayesianMixture, MixtureStart, WeightPrior};
 use lvm_vi::cavi::multinomial_mixture::{BayesianMultinomialMixture, MultinomialMixtureEm, MultinomialStart};
 use ndarray::{Array1, Array2, Axis};
 
@@ -39,7 +39,10 @@ fn mixture(g: &mut Group<'_>, kind: CovarianceType) -> Outcome {
     let r = thirds(&x);
     let run = |data: &dyn RowSource, r: &Array2<f64>| -> Result<Array1<f64>, Problem> {
         let start = MixtureStart::Responsibilities(r.clone());
-        let config = BayesianMixture { components: 3, covariance: kind, start, restarts: 1, stopping: STOPPING, ..Default::default() };
+        // sticks are broken in order: only the Dirichlet does not tell labels apart
+        let weights = WeightPrior::Dirichlet { concentration: 1.0 };
+        let config =
+            BayesianMixture { components: 3, covariance: kind, weights, start, restarts: 1, stopping: STOPPING, ..Default::default() };
         Ok(Array1::from(config.fit(data, 0)?.trace))
     };
     let base = run(&x, &r)?;

@@ -107,9 +107,10 @@ fn by_draws<F: Family>(
     let spread = pilot.standard_error() * (pilot.draws as f64).sqrt();
     // R3: 0.01 nats, 0.001 in up to five dimensions; z + 4.75 standard errors must fit into it
     let asked = if q.dim() <= 5 { 0.001 } else { 0.01 };
-    let needed = 1.3 * (10.1 * spread / asked).powi(2);
+    // a pilot of skewed values tells too small a spread as often as not
+    let needed = 3.0 * (10.1 * spread / asked).powi(2);
     let n = (needed as usize).clamp(500, room);
-    let seen = 1.2 * 10.1 * spread / (16.0 * n as f64).sqrt();
+    let seen = 2.0 * 10.1 * spread / (16.0 * n as f64).sqrt();
     let margin = seen.max(asked);
     let reason = match margin > asked {
         false => format!("mean of log p − log q less its second-order part; R3's margin of {asked} nats"),
