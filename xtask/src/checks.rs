@@ -67,8 +67,8 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
         test(shell)?;
     }
     step("test with LAPACK");
-    // libtorch has a LAPACK of its own, which would take the place of the one tested here
-    cmd!(shell, "cargo test --package lvm-core --package lvm-vi --package lvm-data --features lvm-core/lapack,lvm-vi/nuts").run()?;
+    // the crate whose decompositions change; libtorch, which has a LAPACK of its own, is not among what it is linked with
+    cmd!(shell, "cargo test --package lvm-core --features lapack").run()?;
     step("examples");
     examples(shell, without)?;
     if without.is_empty() {
