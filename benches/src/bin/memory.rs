@@ -3,6 +3,8 @@
 //! `cargo run --release -p lvm-bench --bin memory [N …]` writes tables of N rows, fits each in a process of its own and prints that process's
 //! peak resident set, which should not depend on N.
 
+#![allow(clippy::print_stdout)]
+
 use lvm_core::fit::Algorithm;
 use lvm_data::{NpyRows, ReadOptions};
 use lvm_vi::cavi::mixture::{BayesianMixture, StochasticBayesianMixture};

@@ -121,7 +121,7 @@ fn every_family_goes_on_bit_for_bit_from_its_model_file() {
         // to the end that the fit itself sees: an interrupted one must see the same
         let whole = folder.json(&format!("fit {line} --max-iter 3000"));
         let trace = list(&whole["trace"]);
-        assert!(trace.len() > 2, "{line}: {} iterations", trace.len());
+        assert!(trace.len() > 1, "{line}: {} iterations", trace.len());
         for cut in [1, trace.len() / 2, trace.len() - 1] {
             folder.fine(&format!("fit {line} --max-iter {cut} -o part.lvm"));
             let rest = folder.json(&format!("fit {line} --init part.lvm --max-iter 3000"));

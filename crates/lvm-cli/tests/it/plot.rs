@@ -30,7 +30,7 @@ fn labelled() -> Folder {
 #[test]
 fn latents_of_every_family_that_has_some() {
     let folder = labelled();
-    for (fit, axes) in [("ppca iris.csv -q 2", ""), ("fa iris.csv -q 2", ""), ("ppca iris.csv -q 3", "--axes 0,2")] {
+    for (fit, axes) in [("ppca iris.csv -q 2", ""), ("fa labelled.csv -q 2", ""), ("ppca iris.csv -q 3", "--axes 0,2")] {
         folder.fine(&format!("fit {fit} -o m.lvm"));
         let said = folder.json(&format!("plot latent m.lvm labelled.csv --color Species {axes} -o z.svg"));
         assert_eq!((said["picture"].as_str(), said["n"].as_u64()), (Some("latent"), Some(150)));

@@ -49,7 +49,7 @@ fn round(a: ArrayView2<'_, f64>, mut inner: Array2<f64>) -> Option<(Array2<f64>,
     inner /= &norms.view().insert_axis(Axis(1));
     let lower = cholesky(inner.view()).ok()?;
     // D L⁻ᵀ
-    let right = inverse_lower(lower.view()).reversed_axes() / &norms.view().insert_axis(Axis(1));
+    let right = inverse_lower(lower.view()).reversed_axes() / norms.view().insert_axis(Axis(1));
     let mut q = Array2::zeros(a.raw_dim());
     matmul_into(a, right.view(), q.view_mut());
     Some((q, lower.reversed_axes() * &norms))

@@ -93,7 +93,7 @@ pub struct Trained {
 /// How steps are taken; it follows from model and device alone.
 enum Way {
     /// Written out by hand.
-    Direct(Direct),
+    Direct(Box<Direct>),
     /// Differentiated by libtorch, on the CPU.
     Tensors,
     /// Differentiated by libtorch, on a device that is not waited for.
@@ -103,7 +103,7 @@ enum Way {
 impl Way {
     fn of(training: &Training, state: &State, data: &Dataset) -> Self {
         match (Direct::of(training, state, data), data.rows.x.device()) {
-            (Some(direct), _) => Way::Direct(direct),
+            (Some(direct), _) => Way::Direct(Box::new(direct)),
             (None, Device::Cpu) => Way::Tensors,
             (None, _) => Way::Deferred,
         }

@@ -17,7 +17,9 @@ fn stated(parameters: &[(&str, &str)], density: &str, data: Value) -> Result<Box
 fn every_shipped_posterior_reads_the_same_by_hand_and_from_its_words() {
     let all = crate::case::folder(&reference_folder()).unwrap();
     let mut read_twice = 0;
-    for case in all.into_iter().map(|(_, c)| c.unwrap()).filter(|c| c.kind == "posterior" && c.id != "gp_regr") {
+    // a Gaussian process has no sentence for each row, and the words on radon leave open that y is the column log_radon
+    let by_hand_alone = ["gp_regr", "radon_mn_noncentered"];
+    for case in all.into_iter().map(|(_, c)| c.unwrap()).filter(|c| c.kind == "posterior" && !by_hand_alone.contains(&c.id.as_str())) {
         let words = second_reading(&case).unwrap().unwrap_or_else(|e| panic!("{}: {e}", case.id));
         let hand = read(&case).unwrap().unwrap();
         assert_eq!(words.dim(), hand.dim(), "{}", case.id);
@@ -131,7 +133,7 @@ fn what_is_not_understood_is_named() {
         ("y_i ~ Normal(a x_i, s); a, s ~ Normal(0, 1) T[0,]", "T[0,]"),
         ("y_i ~ Normal(a x_i, s), i = 1..3; a ~ Normal(0, 1); s ~ Exponential(1)", "3"),
         ("y_i ~ Normal(a x_i, s); a ~ Normal(0, 1); a, s ~ Exponential(1)", "two priors"),
-        ("a ~ Normal(0, 1); s ~ half-normal(0, 1): log p = log 2 - 0.5 s^2", "spelled out"),
+        ("a ~ Normal(0, 1); s ~ half-normal(0, 1): log p = log 2 - 0.5 s^2", "is neither a parameter"),
         ("a ~ Normal(0, 1); s ~ Exponential(1)", "no data"),
         ("y_i ~ Normal(a x_i, s); a ~ Normal(0, 1); s ~ Exponential(1); only if (it rains)", "it rains"),
         ("y_i ~ Normal(a x_i, s); a ~ Normal(0, 1) on a < 1/2; s ~ Exponential(1)", "on a < 1/2"),
