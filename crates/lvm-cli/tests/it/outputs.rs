@@ -49,7 +49,9 @@ fn a_folder_where_a_file_belongs() {
 #[test]
 fn an_ending_that_names_no_format() {
     let folder = with_models();
-    for line in ["map m.lvm faithful.csv -o x.xlsx", "infer m.lvm faithful.csv --method exact -o x.xlsx", "impute m.lvm faithful.csv --sd x.xlsx"] {
+    for line in
+        ["map m.lvm faithful.csv -o x.xlsx", "infer m.lvm faithful.csv --method exact -o x.xlsx", "impute m.lvm faithful.csv --sd x.xlsx"]
+    {
         folder.refused(line, 2, &["x.xlsx", ".csv, .tsv or .npy"]);
     }
     folder.refused("verify m.lvm faithful.csv --html x.pdf", 2, &["x.pdf", ".html"]);

@@ -18,8 +18,7 @@ use lvm_core::linear_gaussian::LinearGaussian;
 use lvm_vi::cavi::lda::{Lda, LdaModel, LdaStart, OnlineLda, OnlineLdaState};
 use lvm_vi::cavi::minibatch::{Minibatches, Steps};
 use lvm_vi::cavi::mixture::{
-    BayesianMixture, BayesianMixtureModel, MixtureStart, StochasticBayesianMixture, StochasticState, WeightFactor,
-    WeightPrior,
+    BayesianMixture, BayesianMixtureModel, MixtureStart, StochasticBayesianMixture, StochasticState, WeightFactor, WeightPrior,
 };
 use lvm_vi::local::{PerDatum, Shape, full_covariance, mean_field};
 use ndarray::{Array1, Array2};

@@ -274,7 +274,11 @@ fn the_report_says_what_is_bounded_and_what_is_not() {
     assert!(good.bounds.is_some() && text.contains("log evidence by bounds") && !text.contains("no bound"), "{text}");
     assert_eq!(text.lines().filter(|l| l.trim_start().starts_with(['0', '1'])).count(), 2, "{text}");
     // k̂ between 1/2 and its threshold: the weighted draws are good, q is not, and nothing is bounded
-    let fair = judge.run(&best(0.65), &correlated(0.65), 11).unwrap();
+    let fair = [0.65, 0.7, 0.75, 0.8, 0.85]
+        .into_iter()
+        .map(|r| judge.run(&best(r), &correlated(r), 11).unwrap())
+        .find(|f| (0.5..f.pareto_k_threshold).contains(&f.pareto_k))
+        .unwrap();
     let text = fair.to_string();
     assert!(fair.bounds.is_none() && fair.pareto_k < fair.pareto_k_threshold, "{}", fair.pareto_k);
     for said in ["no bound on the error of any moment", "no bound from above", "are good although those of q are not", "no bound"] {

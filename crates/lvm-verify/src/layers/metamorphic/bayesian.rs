@@ -92,8 +92,11 @@ fn sums() -> Tolerance {
     Tolerance::relative(1e-10, "the same sums in another order, fifteen contracting iterations (VERIFY: 1e-10)")
 }
 
+/// What a fit of documents, seen in some order, leaves as numbers.
+type Run<'a> = &'a dyn Fn(&Documents, &Seen) -> Result<Vec<f64>, Problem>;
+
 /// The orders that are tried, of documents and of words, and documents twice as against with weight 2.
-fn identities(g: &mut Group<'_>, name: &str, run: &dyn Fn(&Documents, &Seen) -> Result<Vec<f64>, Problem>) -> Outcome {
+fn identities(g: &mut Group<'_>, name: &str, run: Run<'_>) -> Outcome {
     let counts = lda::counts(24);
     let (m, v) = counts.dim();
     let plain = Seen { documents: (0..m).collect(), words: (0..v).collect() };

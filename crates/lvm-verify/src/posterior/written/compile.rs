@@ -313,15 +313,15 @@ impl Compiler {
     /// Adds log p(x) of a right side: one distribution, or a mixture of several.
     fn density(&mut self, x: Id, right: &str, b: &Bindings, row: Option<usize>, name: Option<&str>) -> Result<(), String> {
         let (all, behind) = parts(right)?;
-        if let [one] = all.as_slice() {
-            if one.weight.is_empty() {
-                let distribution = self.distribution(one, b)?;
-                let value = distribution.log_density(&mut self.scope.g, x)?;
-                self.spelled_out(&behind, value, name)?;
-                let closed = distribution.add_closed(&self.scope.g, x, &mut self.closed).map_err(library)?;
-                self.term(value, row, closed);
-                return Ok(());
-            }
+        if let [one] = all.as_slice()
+            && one.weight.is_empty()
+        {
+            let distribution = self.distribution(one, b)?;
+            let value = distribution.log_density(&mut self.scope.g, x)?;
+            self.spelled_out(&behind, value, name)?;
+            let closed = distribution.add_closed(&self.scope.g, x, &mut self.closed).map_err(library)?;
+            self.term(value, row, closed);
+            return Ok(());
         }
         if !behind.is_empty() {
             return Err(format!("\"{behind}\" behind a mixture"));

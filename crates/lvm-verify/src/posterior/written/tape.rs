@@ -373,12 +373,15 @@ fn power(a: f64, p: f64) -> f64 {
     }
 }
 
+/// Coefficients by index.
+type Coefficients = BTreeMap<usize, f64>;
+
 /// The coefficients by which `form` is a combination of `basis`, if it is one but for rounding (Gram-Schmidt, twice).
-fn combination(basis: &[Form], form: &Form) -> Option<BTreeMap<usize, f64>> {
+fn combination(basis: &[Form], form: &Form) -> Option<Coefficients> {
     let dot = |a: &BTreeMap<usize, f64>, b: &BTreeMap<usize, f64>| a.iter().filter_map(|(i, v)| Some(v * b.get(i)?)).sum::<f64>();
     // orthogonal directions, each with what it is of the basis
-    let mut directions: Vec<(BTreeMap<usize, f64>, BTreeMap<usize, f64>)> = Vec::new();
-    let reduce = |directions: &[(BTreeMap<usize, f64>, BTreeMap<usize, f64>)], v: &BTreeMap<usize, f64>| {
+    let mut directions: Vec<(Coefficients, Coefficients)> = Vec::new();
+    let reduce = |directions: &[(Coefficients, Coefficients)], v: &Coefficients| {
         let (mut rest, mut of) = (v.clone(), BTreeMap::new());
         for _ in 0..2 {
             for (direction, made) in directions {

@@ -40,7 +40,9 @@ fn every_shipped_posterior_reads_the_same_by_hand_and_from_its_words() {
 fn models_without_a_form_of_their_own_are_read() {
     let x = [1.0, 2.5, 4.0, 8.0, 12.0, 20.0];
     let y = [1.8, 1.85, 2.1, 2.3, 2.5, 2.6];
-    let models: Vec<(&str, Vec<(&str, &str)>, &str, Value)> = vec![
+    // name, parameters with their supports, density, data
+    type Model<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, Value);
+    let models: Vec<Model<'_>> = vec![
         (
             "growth",
             vec![("alpha", "real"), ("beta", "real"), ("lambda", "(0.5, 1)"), ("tau", "positive")],

@@ -155,13 +155,12 @@ fn gradients(g: &mut Group<'_>, density: &Density, built: &Built) -> Outcome {
             let shifted = |h: f64| {
                 let entry = place.detach().view([-1]).narrow(0, i, 1);
                 let before = entry.copy();
-                let moved = tch::no_grad(|| {
+                tch::no_grad(|| {
                     entry.shallow_clone().copy_(&(&before + h));
                     let moved = value().double_value(&[]);
                     entry.shallow_clone().copy_(&before);
                     moved
-                });
-                moved
+                })
             };
             let central = |h: f64| (shifted(h) - shifted(-h)) / (2.0 * h);
             // Richardson: the error of order h² is taken out

@@ -27,10 +27,13 @@ fn random(noise: &mut Noise, make: impl FnOnce(&mut Scope<'_>) -> lvm_core::Resu
     Ok(flow)
 }
 
-fn all(noise: &mut Noise) -> Result<Vec<(&'static str, Box<dyn Flow>)>, Problem> {
+/// A flow with its name.
+type Named = (&'static str, Box<dyn Flow>);
+
+fn all(noise: &mut Noise) -> Result<Vec<Named>, Problem> {
     let shared = Planar { normal: noise.normal(&[LATENTS]), push: noise.normal(&[LATENTS]), offset: noise.normal(&[]) };
     let of_rows = Planar { normal: noise.normal(&[ROWS, LATENTS]), push: noise.normal(&[ROWS, LATENTS]), offset: noise.normal(&[ROWS]) };
-    let mut flows: Vec<(&'static str, Box<dyn Flow>)> = vec![
+    let mut flows: Vec<Named> = vec![
         ("planar, shared", Box::new(shared)),
         ("planar, of each row", Box::new(of_rows)),
         ("reverse", Box::new(Reverse)),
