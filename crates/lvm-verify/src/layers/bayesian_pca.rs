@@ -25,12 +25,12 @@ struct Latents {
     covariance: Array2<f64>,
 }
 
-/// E[WᵀW].
+/// E\[WᵀW\].
 fn gram(m: &BayesianPpcaModel) -> Array2<f64> {
     m.loadings().t().dot(m.loadings()) + m.loading_covariance() * m.loadings().nrows() as f64
 }
 
-/// q(z_n) = N(E[τ] Σ_z E[W]ᵀ (x_n − E[μ]), Σ_z),   Σ_z⁻¹ = I + E[τ] E[WᵀW]   (Bishop 1999, 18)
+/// q(z_n) = N(E\[τ\] Σ_z E\[W\]ᵀ (x_n − E\[μ\]), Σ_z),   Σ_z⁻¹ = I + E\[τ\] E\[WᵀW\]   (Bishop 1999, 18)
 fn latents(m: &BayesianPpcaModel, x: &Array2<f64>) -> lvm_core::Result<Latents> {
     let tau = m.noise_precision().mean();
     let precision = Array2::<f64>::eye(m.loadings().ncols()) + gram(m) * tau;

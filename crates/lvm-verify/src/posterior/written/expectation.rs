@@ -36,7 +36,7 @@ struct ByTerms<'m> {
     rules: Vec<Tensor>,
 }
 
-/// E[f], E[∇f] and E[∇²f] by the forms of one term.
+/// E\[f\], E\[∇f\] and E\[∇²f\] by the forms of one term.
 struct Moments {
     value: f64,
     gradient: Array1<f64>,
