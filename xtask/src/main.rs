@@ -102,9 +102,9 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String], develo
     }
     println!("building lvm-verify (the first time takes some minutes) …");
     let program = match (development, oracle.is_ok()) {
-        (true, _) => build(shell, "lvm-verify", &["--workspace", "--features", checks::FEATURES], "debug")?,
-        (false, true) => build(shell, "lvm-verify", &["--release", "--package", "lvm-verify", "--features", "oracle"], "release")?,
-        (false, false) => build(shell, "lvm-verify", &["--release", "--package", "lvm-verify"], "release")?,
+        (true, _) => built_for_tests(shell, "lvm-verify", checks::FEATURES)?,
+        (false, true) => build(shell, "lvm-verify", &["--features", "oracle"])?,
+        (false, false) => build(shell, "lvm-verify", &[])?,
     };
     // layer V is asked for when everything else is printed: `xtask neural FILE` answers
     let neural = format!("{}\u{1f}neural", std::env::current_exe()?.display());
@@ -122,17 +122,24 @@ fn neural(shell: &Shell, file: &std::path::Path) -> Outcome {
     libtorch::provide(shell)?;
     println!("building the checks of the neural models (the first time takes some minutes) …");
     let program = match std::env::var_os(DEVELOPMENT) {
-        Some(_) => build(shell, "lvm-verify-deep", &["--workspace", "--features", checks::NEURAL_FEATURES], "debug")?,
-        None => build(shell, "lvm-verify-deep", &["--release", "--package", "lvm-verify", "--features", "deep"], "release")?,
+        Some(_) => built_for_tests(shell, "lvm-verify-deep", checks::NEURAL_FEATURES)?,
+        None => build(shell, "lvm-verify-deep", &["--features", "deep"])?,
     };
     cmd!(shell, "{program} {file}").quiet().run()?;
     Ok(())
 }
 
-/// Builds one program; where it lies.
-fn build(shell: &Shell, name: &str, selection: &[&str], folder: &str) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
-    cmd!(shell, "cargo build --quiet --bin {name} {selection...}").quiet().run()?;
-    Ok(target_directory(shell)?.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+/// Builds a program of lvm-verify for use; where it lies.
+fn build(shell: &Shell, name: &str, features: &[&str]) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
+    cmd!(shell, "cargo build --quiet --release --package lvm-verify --bin {name} {features...}").quiet().run()?;
+    Ok(target_directory(shell)?.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The same as the tests build it: with all packages and their development dependencies chosen, dependencies have the features that they have
+/// there, and nothing is compiled twice.
+fn built_for_tests(shell: &Shell, name: &str, features: &str) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
+    cmd!(shell, "cargo test --quiet --no-run --workspace --test program --features {features}").quiet().run()?;
+    Ok(target_directory(shell)?.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Where cargo puts its output.

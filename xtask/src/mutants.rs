@@ -45,7 +45,7 @@ pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
 fn build_and_run(shell: &Shell, features: &[&str], names: &[&String]) -> Outcome {
     println!("building lvm-verify with faults in it …");
     let wrapper = std::env::current_exe()?;
-    cmd!(shell, "cargo build --quiet --workspace --bin lvm-verify {features...}")
+    cmd!(shell, "cargo test --quiet --no-run --workspace --test program {features...}")
         .quiet()
         .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
         .env(AS_COMPILER, "1")
