@@ -123,7 +123,10 @@ pub(super) fn train(
         ..Default::default()
     };
     let trained = training.fit(Vae::new(architecture, &data, start)?, &data, None, seed)?.vae;
-    let ascent = SampleAverage { nodes: Nodes::Simplex, ascent: Ascent { max_iterations: 3000, gradient_tolerance: 1e-7, history: 40 } };
+    // one evaluation works on so many numbers; large tables get fewer steps
+    let numbers = x.len() * (latents + 1);
+    let max_iterations = (4_000_000_000 / numbers.max(1)).clamp(200, 3000);
+    let ascent = SampleAverage { nodes: Nodes::Simplex, ascent: Ascent { max_iterations, gradient_tolerance: 1e-7, history: 40 } };
     let ascended = ascent.run(trained, &data, seed)?;
     Ok(ascended.vae)
 }
