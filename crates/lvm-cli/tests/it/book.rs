@@ -128,7 +128,7 @@ fn every_line_of_the_page_does_what_it_shows() {
         }
         run += 1;
     }
-    assert!(run >= 30, "only {run} lines");
+    assert!(run >= 29, "only {run} lines");
 }
 
 /// What of neural models is shown runs; how they train depends on the machine, so that numbers are not compared.
