@@ -131,7 +131,6 @@ pub const CATALOGUE: &[Mutant] = &[
     mutant("vae_no_log_det", ("log q without the log determinant", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "mean ELBO by draws"),
     mutant("vae_iwae_mean_of_logs", ("IWAE as the mean of log weights", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "what IWAE_5000 lacks"),
     mutant("vae_temperatures_reversed", ("temperatures of annealing reversed", "VERIFY §3.4"), (V, "V3"), "vae_gaussian_1d", "log p by annealing"),
-    mutant("vae_landing_without_path", ("sticking the landing without the path through z", "Roeder et al. 2017"), (V, "V2"), "vae_gaussian_1d", "gradient by draws, sticking"),
     mutant("vae_counts_without_factorial", ("log x! omitted from counts", "VERIFY §3.4"), (V, "V8"), "densities of decoders", "negative binomial, one dispersion"),
     mutant("vae_zero_not_inflated", ("zeros of lost counts not inflated", "Lopez et al. 2018"), (V, "V8"), "densities of decoders", "zero-inflated"),
     mutant("vae_size_ignored", ("size of a row ignored", "Lopez et al. 2018"), (V, "V8"), "densities of decoders", "negative binomial, observed size"),

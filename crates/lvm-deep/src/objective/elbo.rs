@@ -78,13 +78,10 @@ impl Elbo {
                 let joint = vae.log_joint(&z, batch);
                 let log_q = match self.kl {
                     KlTerm::Analytic | KlTerm::Draws => log_q,
-                    KlTerm::StickingTheLanding => posterior
-                        .detach()
-                        .log_prob(&if planted("vae_landing_without_path") { z.detach() } else { z.shallow_clone() })
-                        .ok_or_else(|| {
-                            let message = "sticking_the_landing needs log q of given z, which this posterior has not: use draws";
-                            Error::config("kl", message)
-                        })?,
+                    KlTerm::StickingTheLanding => posterior.detach().log_prob(&z).ok_or_else(|| {
+                        let message = "sticking_the_landing needs log q of given z, which this posterior has not: use draws";
+                        Error::config("kl", message)
+                    })?,
                 };
                 (mean_over_draws(&joint.log_likelihood), mean_over_draws(&(log_q - &joint.log_prior)))
             }
