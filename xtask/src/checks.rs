@@ -11,7 +11,7 @@ pub(crate) const FEATURES: &str = "lvm-vi/nuts,lvm-verify/oracle";
 /// judges. All packages are always named, so that their dependencies keep the features with which they were built before.
 pub(crate) const NEURAL_FEATURES: &str = "lvm-vi/nuts,lvm-verify/deep,lvm-cli/deep";
 
-/// Everything that must pass: unit, integration and documentation tests of all crates, with the reference sampler, the neural models where
+/// Everything that must pass: unit, integration and documentation tests of all crates, with the reference sampler, lvm-deep where
 /// libtorch can be had, and the LAPACK oracle where OpenBLAS can.
 pub(crate) fn test(shell: &Shell) -> Outcome {
     let features = match setup::openblas(shell) {
@@ -25,9 +25,6 @@ pub(crate) fn test(shell: &Shell) -> Outcome {
     let _threads = shell.push_env("OMP_NUM_THREADS", "1");
     let without = without_libtorch(shell);
     cmd!(shell, "cargo test --workspace {without...} --features {features}").run()?;
-    if without.is_empty() {
-        cmd!(shell, "cargo test --workspace --features {NEURAL_FEATURES} --bin lvm --test it neural").run()?;
-    }
     Ok(())
 }
 
@@ -85,6 +82,10 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
     }
     if without.is_empty() && due("a package that depends on lvm-deep") {
         packages::downstream(shell)?;
+    }
+    if without.is_empty() && due("tests of neural models in the program") {
+        let _threads = shell.push_env("OMP_NUM_THREADS", "1");
+        cmd!(shell, "cargo test --workspace --features {NEURAL_FEATURES} --bin lvm --test it neural").run()?;
     }
     if due("licences and advisories") {
         packages::deny(shell)?;
