@@ -53,6 +53,11 @@ impl<'t> Reader<'t> {
         found
     }
 
+    /// Whether a factor comes next, behind blanks.
+    fn starts_factor(&self) -> bool {
+        self.rest.trim_start().starts_with(|c: char| c.is_ascii_alphanumeric() || "_([".contains(c))
+    }
+
     fn sum(&mut self) -> Option<Formula> {
         let mut value = match self.take("-") {
             Some(()) => Formula::Product(Box::new(Formula::Number(-1.0)), Box::new(self.product()?)),
@@ -72,7 +77,6 @@ impl<'t> Reader<'t> {
     fn product(&mut self) -> Option<Formula> {
         let mut value = self.power()?;
         loop {
-            let starts_factor = self.rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '(' || c == '[');
             let is_inner = self.rest.strip_prefix('.').is_some_and(|r| !r.starts_with(|c: char| c.is_ascii_digit()));
             value = if self.take("/").is_some() {
                 Formula::Quotient(Box::new(value), Box::new(self.power()?))
@@ -81,7 +85,7 @@ impl<'t> Reader<'t> {
                     let _ = self.take(sign);
                 }
                 Formula::Inner(Box::new(value), Box::new(self.power()?))
-            } else if self.take("*").is_some() || self.take("×").is_some() || starts_factor {
+            } else if self.take("*").is_some() || self.take("×").is_some() || self.starts_factor() {
                 Formula::Product(Box::new(value), Box::new(self.power()?))
             } else {
                 return Some(value);
@@ -151,6 +155,10 @@ impl<'t> Reader<'t> {
         } else if let Some(rest) = self.rest.strip_prefix('(') {
             self.rest = rest.trim_start();
             Formula::Call(word, self.list(")")?)
+        } else if ["log", "exp", "sqrt"].contains(&word.as_str()) && self.rest.starts_with(' ') && self.starts_factor() {
+            // `log 2`, `log sigma^2`: a function takes the power behind it
+            self.rest = self.rest.trim_start();
+            Formula::Call(word, vec![self.power()?])
         } else {
             Formula::Name(word, Vec::new())
         };
@@ -188,6 +196,7 @@ mod tests {
         assert_eq!(shown("x_i' beta"), shown("x_i . beta"));
         assert_eq!(shown("1e-3"), "Number(0.001)");
         assert!(shown("logit^-1(a)").starts_with("Call(\"inv_logit\""));
+        assert_eq!(shown("log 2 - log sigma^2"), shown("log(2) - log(sigma^2)"));
         for bad in ["", "a +", "(a", "a ) b", "a ~ b"] {
             assert!(read(bad).is_err(), "{bad}");
         }
