@@ -30,12 +30,12 @@ pub(crate) fn run(shell: &Shell, flags: &[String]) -> Outcome {
     let names: Vec<&String> = flags.iter().filter(|f| *f != "--mutants").collect();
     let neural = names.is_empty() || names.iter().any(|f| f.starts_with(NEURAL));
     let features: &[&str] = match neural.then(|| libtorch::provide(shell)) {
-        Some(Ok(_)) => &["--features", "lvm-verify/deep"],
+        Some(Ok(_)) => &["--features", crate::checks::NEURAL_FEATURES],
         Some(Err(reason)) => {
             eprintln!("{reason}\nGoing on without it: faults of neural models are left out.\n");
-            &["--exclude", "lvm-deep"]
+            &["--exclude", "lvm-deep", "--features", "lvm-vi/nuts"]
         }
-        None => &["--exclude", "lvm-deep"],
+        None => &["--exclude", "lvm-deep", "--features", "lvm-vi/nuts"],
     };
     build_and_run(shell, features, &names)
 }

@@ -115,8 +115,14 @@ pub(super) fn estimates<F: Natural, T: LogDensityGrad>(
     Array2::from_shape_vec((n, width), portions.concat()).map_err(|e| Problem(e.to_string()))
 }
 
-/// Estimates at a look in a full run.
-const AFFORDABLE: f64 = 200_000.0;
+/// Estimates at a look, where the budget ends before R3.
+fn affordable(budget: Budget) -> f64 {
+    match budget {
+        Budget::Quick => 20_000.0,
+        Budget::Full => 200_000.0,
+        Budget::Nightly => f64::INFINITY,
+    }
+}
 
 /// All estimators at one q.
 fn at_one_point<F: Natural, T: LogDensityGrad>(
@@ -142,9 +148,8 @@ fn at_one_point<F: Natural, T: LogDensityGrad>(
         };
         let largest = spread.iter().fold(1e-12, |m: f64, v| m.max(*v));
         let quantile = crate::stochastic::t2_quantile(g.alpha_of_look(), exact.len(), 100_000).sqrt() + 4.75;
-        // within fifteen minutes there is room for so many estimates at a look; the margin that they see is printed beside the check
-        let affordable = quantile * (1.1 * largest / AFFORDABLE).sqrt();
-        let margin = if g.budget == Budget::Full { margin.max(affordable) } else { margin };
+        // the margin that those see is printed beside the check
+        let margin = margin.max(quantile * (1.1 * largest / affordable(g.budget)).sqrt());
         let asked = if by_score { "R3 asks for 0.02, for score functions 0.1" } else { "R3 asks for 0.02" };
         let power = match g.budget {
             Budget::Nightly => format!("margin {margin:.2} of a natural unit"),

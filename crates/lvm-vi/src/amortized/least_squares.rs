@@ -13,15 +13,18 @@ use ndarray::{Array1, Array2, Axis};
 ///
 /// *Objective*: mean ELBO per row of the encoder's output.
 ///
-/// *Update*, with g_n, P_n the expected derivatives at the encoder's output and P̄ the mean of P_n:
+/// *Update*, with g_n, P_n the expected derivatives at the encoder's output, P̄ the mean of P_n, s_nk the slopes of −ELBO_n in column k of L
+/// (log L_kk, then L_ik for i > k) and H̄_k the mean of its curvature there:
 /// ```text
 /// A ← A + ρ P̄⁻¹ (Σ_n g_n x̃_nᵀ) C⁺,    C = Σ_n x̃_n x̃_nᵀ
-/// B ← B + ρ (2 − r̄)⁻¹ (Σ_n r_n x̃_nᵀ) C⁺,      r_ni = 1 − L_ii (P_n L)_ii,      ρ = 1, halved until the objective does not fall
+/// B_k ← B_k − ρ H̄_k⁻¹ (Σ_n s_nk x̃_nᵀ) C⁺,      ρ = 1, halved until the objective does not fall
+/// H_k = ⎡ 1 + L_kk² P_kk   L_kk P_ki ⎤
+///       ⎣ L_kk P_ik        P_ij      ⎦,   i, j > k;   1 stands for L_kk (P L)_kk, which it is at the optimum
 /// ```
 /// For probabilistic PCA and factor analysis with complete rows P_n is the same for all n, the step in A is the least-squares regression of
-/// the posterior means on the rows, and one step is exact: A x̃ = M⁻¹ Wᵀ Ψ⁻¹ (x − μ), amortization gap zero.
+/// the posterior means on the rows, and one step is exact: A x̃ = M⁻¹ Wᵀ Ψ⁻¹ (x − μ), amortization gap zero; those in B are Newton's.
 ///
-/// *Needs* all data in every iteration, O(N (D² + D q²)).
+/// *Needs* all data in every iteration, O(N (D² + D q² + q³)).
 ///
 /// *When it fails*: with posteriors whose curvature differs much between rows the fixed metric makes it slow; the gap that an affine encoder
 /// leaves is measured by [`Amortized::amortization_gap`].
@@ -81,6 +84,8 @@ struct Sums {
     second: Array2<f64>,
     /// Σ w P.
     precision: Array2<f64>,
+    /// Σ w H_k for each column of L: (1, 1) for a diagonal covariance, (q − k, q − k) for a full one.
+    columns: Vec<Array2<f64>>,
     /// Σ w x̃ (gradient in the outputs)ᵀ (D + 1, outputs).
     gradient: Array2<f64>,
 }
@@ -91,6 +96,7 @@ impl Merge for Sums {
         self.weight += other.weight;
         self.second += &other.second;
         self.precision += &other.precision;
+        self.columns.iter_mut().zip(&other.columns).for_each(|(a, b)| *a += b);
         self.gradient += &other.gradient;
     }
 }
@@ -99,14 +105,16 @@ impl<M: LocalModel> Run<'_, M> {
     fn sums(&self, encoder: &Encoder, x: &dyn RowSource) -> Result<Sums> {
         let (d, q) = (encoder.dim(), encoder.latents());
         let n_out = outputs(encoder.shape(), q);
+        let size = |k: usize| column(encoder.shape(), q, k).len();
         let new = || Sums {
             elbo: 0.0,
             weight: 0.0,
             second: Array2::zeros((d + 1, d + 1)),
             precision: Array2::zeros((q, q)),
+            columns: (0..q).map(|k| Array2::zeros((size(k), size(k)))).collect(),
             gradient: Array2::zeros((d + 1, n_out)),
         };
-        sweep(x, Plan::new(d, 8 * (d + 1) * (d + 1 + n_out)), new, |sums, block| {
+        sweep(x, Plan::new(d, 8 * ((d + 1) * (d + 1 + n_out) + q * q * q)), new, |sums, block| {
             let pass = encoder.forward(block.x().to_owned());
             let mut design = Array2::ones((block.n_rows(), d + 1));
             let mut inputs = block.x().to_owned();
@@ -124,6 +132,14 @@ impl<M: LocalModel> Run<'_, M> {
                 sums.weight += weight;
                 sums.precision.scaled_add(weight, &derivatives.precision);
                 let slope = -derivatives.precision.dot(&lower);
+                for (k, block) in sums.columns.iter_mut().enumerate() {
+                    let p = &derivatives.precision;
+                    let scale = |i: usize| if i == 0 { lower[[k, k]] } else { 1.0 };
+                    for ((i, j), h) in block.indexed_iter_mut() {
+                        *h += weight * scale(i) * scale(j) * p[[k + i, k + j]];
+                    }
+                    block[[0, 0]] += weight;
+                }
                 for k in 0..q {
                     slopes[[i, k]] = weight * derivatives.gradient[k];
                     slopes[[i, q + k]] = weight * (slope[[k, k]] * lower[[k, k]] + 1.0);
@@ -157,20 +173,26 @@ impl<M: LocalModel> Run<'_, M> {
             linalg::cholesky_solve(lower.view(), means.view_mut());
         }
         step.slice_axis_mut(Axis(1), (..q).into()).assign(&means.t());
-        // 1 + L_ii (P L)_ii = 2 − r_i is 2 at the optimum, and far from it keeps a step in log L_ii below 1; ∂²/∂L_ik² = −P_ii
-        let intercept = sums.gradient.nrows() - 1;
-        for i in q..2 * q {
-            let scale = 1.0 / (2.0 - sums.gradient[[intercept, i]] / sums.weight).max(1.0);
-            step.column_mut(i).mapv_inplace(|v| scale * v);
-        }
-        if shape == Shape::Full {
-            for i in 0..q {
-                let scale = 1.0 / mean_precision[[i, i]].max(1e-300);
-                (0..i).for_each(|k| step.column_mut(2 * q + i * (i - 1) / 2 + k).mapv_inplace(|v| scale * v));
+        for (k, block) in sums.columns.iter().enumerate() {
+            let mean = block / sums.weight;
+            let places = column(shape, q, k);
+            let mut part = Array2::from_shape_fn((places.len(), step.nrows()), |(i, r)| step[[r, places[i]]]);
+            match linalg::cholesky(mean.view()) {
+                Ok(lower) => linalg::cholesky_solve(lower.view(), part.view_mut()),
+                Err(_) => part.rows_mut().into_iter().zip(mean.diag()).for_each(|(mut row, h)| row /= h.max(1.0)),
+            }
+            for (row, place) in part.rows().into_iter().zip(&places) {
+                step.column_mut(*place).assign(&row);
             }
         }
         Ok(step)
     }
+}
+
+/// Where the encoder's outputs hold column k of L: log L_kk behind the q means, and with a full covariance L_ik for i > k.
+fn column(shape: Shape, q: usize, k: usize) -> Vec<usize> {
+    let below = if shape == Shape::Full { k + 1..q } else { 0..0 };
+    std::iter::once(q + k).chain(below.map(|i| 2 * q + i * (i - 1) / 2 + k)).collect()
 }
 
 /// C⁺ G for symmetric C, directions of eigenvalue below 1e-12 of the largest left out (columns that do not vary).

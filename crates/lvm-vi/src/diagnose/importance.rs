@@ -37,24 +37,38 @@ impl WeightedDraws {
     pub fn new<F: Family, T: LogDensity + ?Sized>(q: &F, target: &T, draws: usize, seed: u64) -> Result<Self> {
         check_positive("draws", draws)?;
         check_dimension(q, target)?;
-        let d = q.dim();
-        let mut z = Array2::zeros((draws, d));
-        let mut log_weights = vec![0.0; draws];
-        // invariant: a freshly allocated array is contiguous
-        let rows = z.as_slice_mut().expect("contiguous");
-        let refused = rows
+        WeightedDraws { z: Array2::zeros((0, q.dim())), log_weights: Vec::new(), refused: 0 }.up_to(q, target, draws, seed)
+    }
+
+    /// The same draws and those that [`new`](Self::new) makes beyond them, `draws` in all; bit for bit what it returns for so many.
+    pub(super) fn up_to<F: Family, T: LogDensity + ?Sized>(mut self, q: &F, target: &T, draws: usize, seed: u64) -> Result<Self> {
+        let (d, from) = (q.dim(), self.len());
+        let (first, done) = (from / CHUNK, from % CHUNK);
+        // invariant: made here, without an offset
+        let (mut z, _) = self.z.into_raw_vec_and_offset();
+        z.resize(draws * d, 0.0);
+        self.log_weights.resize(draws, 0.0);
+        let refused: usize = z[first * CHUNK * d..]
             .par_chunks_mut(CHUNK * d)
-            .zip(log_weights.par_chunks_mut(CHUNK))
+            .zip(self.log_weights[first * CHUNK..].par_chunks_mut(CHUNK))
             .enumerate()
-            .map(|(chunk, (z, log_weights))| weigh(q, target, &mut stream(seed, Purpose::Diagnosis, chunk as u64), z, log_weights))
+            .map(|(i, (z, log_weights))| {
+                let mut rng = stream(seed, Purpose::Diagnosis, (first + i) as u64);
+                let skip = if i == 0 { done } else { 0 };
+                let mut noise = vec![0.0; q.noise_dim()];
+                (0..skip).for_each(|_| draw_noise(&mut rng, &mut noise));
+                weigh(q, target, &mut rng, &mut z[skip * d..], &mut log_weights[skip..])
+            })
             .collect::<Result<Vec<usize>>>()?
             .into_iter()
             .sum();
-        if log_weights.iter().all(|w| *w == f64::NEG_INFINITY) {
+        if self.log_weights.iter().all(|w| *w == f64::NEG_INFINITY) {
             let why = "no density there, or an error".into();
             return Err(ErrorKind::NoUsableDraw { draws, why }.into());
         }
-        Ok(WeightedDraws { z, log_weights, refused })
+        // invariant: resized to it
+        let z = Array2::from_shape_vec((draws, d), z).expect("draws of d numbers");
+        Ok(WeightedDraws { z, log_weights: self.log_weights, refused: self.refused + refused })
     }
 
     /// S.
@@ -176,5 +190,25 @@ impl Moments {
         let standard_deviation = variance.mapv(f64::sqrt);
         let standard_deviation_std_err = Zip::from(&spread).and(&standard_deviation).map_collect(|v, s| v.sqrt() / (2.0 * s));
         Moments { mean, mean_std_err, standard_deviation, standard_deviation_std_err }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectation::GaussianTarget;
+    use crate::family::MeanField;
+    use ndarray::array;
+
+    #[test]
+    fn draws_in_portions_are_the_draws_made_at_once() {
+        let q = MeanField::new(&[0.5, -1.0], &[1.0, 0.3]).unwrap();
+        let target = GaussianTarget::from_covariance(array![0.0, 0.0], array![[1.0, 0.4], [0.4, 1.0]]).unwrap();
+        let at_once = WeightedDraws::new(&q, &target, 1500, 3).unwrap();
+        let mut some = WeightedDraws::new(&q, &target, 100, 3).unwrap();
+        for draws in [200, 512, 513, 1500] {
+            some = some.up_to(&q, &target, draws, 3).unwrap();
+        }
+        assert_eq!((some.z, some.log_weights, some.refused), (at_once.z, at_once.log_weights, 0));
     }
 }

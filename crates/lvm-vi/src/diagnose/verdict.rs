@@ -198,9 +198,10 @@ impl Diagnose {
         self.check()?;
         let difference = restart_difference(q, known.restarts)?;
         let optimality = Optimality::new(q, target, self.gradient_draws, seed ^ OTHER_DRAWS)?;
-        let mut draws = self.draws;
+        let mut weighted = WeightedDraws::new(q, target, self.draws, seed)?;
         loop {
-            let diagnosis = Diagnosis { restart_difference: difference, ..self.look(q, target, draws, seed, optimality.clone())? };
+            let draws = weighted.len();
+            let diagnosis = Diagnosis { restart_difference: difference, ..self.look(q, &weighted, optimality.clone())? };
             let (decisions, mut reasons) = self.reasons(q, &diagnosis);
             reasons.extend(self.outside(&diagnosis, known)?);
             // a heavy tail seen by few draws may be a single draw: it condemns q only at the last look, or where hardly any draw counts
@@ -212,7 +213,7 @@ impl Diagnose {
             if !open || 2 * draws > self.max_draws {
                 return Ok(Diagnosis { verdict: Verdict::of(reasons), ..diagnosis });
             }
-            draws *= 2;
+            weighted = weighted.up_to(q, target, 2 * draws, seed)?;
         }
     }
 
@@ -237,15 +238,8 @@ impl Diagnose {
         Ok(())
     }
 
-    fn look<F: Family, T: LogDensityGrad + ?Sized>(
-        &self,
-        q: &F,
-        target: &T,
-        draws: usize,
-        seed: u64,
-        optimality: Optimality,
-    ) -> Result<Diagnosis> {
-        let weighted = WeightedDraws::new(q, target, draws, seed)?;
+    fn look<F: Family>(&self, q: &F, weighted: &WeightedDraws, optimality: Optimality) -> Result<Diagnosis> {
+        let draws = weighted.len();
         let psis = weighted.smoothed()?;
         let moments = Moments::weighted(&weighted.z, &psis.log_weights);
         let (mean, s) = (q.mean(), q.standard_deviations());

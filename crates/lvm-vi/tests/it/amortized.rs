@@ -37,6 +37,8 @@ fn the_affine_encoder_of_a_linear_gaussian_model_has_no_gap() {
         let exact = model.infer(&x).unwrap();
         assert!((&means - exact.mean()).iter().all(|e| e.abs() < 1e-6));
         assert!(fitted.trace.windows(2).all(|t| t[1] >= t[0]));
+        // Newton's method doubles the digits
+        assert!(fitted.iterations() <= 12, "{shape:?}: {}", fitted.iterations());
         if shape == Shape::Full {
             assert!((gap.amortized.sum() - model.log_likelihood(&x).unwrap()).abs() < 1e-8);
         } else {
