@@ -25,6 +25,10 @@ pub(crate) fn test(shell: &Shell) -> Outcome {
     let _threads = shell.push_env("OMP_NUM_THREADS", "1");
     let without = without_libtorch(shell);
     cmd!(shell, "cargo test --workspace {without...} --features {features}").run()?;
+    if without.is_empty() {
+        // the program with neural models is another one: its tests have their name
+        cmd!(shell, "cargo test --workspace --features {NEURAL_FEATURES} --bin lvm --test it neural").run()?;
+    }
     Ok(())
 }
 
@@ -82,10 +86,6 @@ pub(crate) fn ci(shell: &Shell, with_test: bool) -> Outcome {
     }
     if without.is_empty() && due("a package that depends on lvm-deep") {
         packages::downstream(shell)?;
-    }
-    if without.is_empty() && due("tests of neural models in the program") {
-        let _threads = shell.push_env("OMP_NUM_THREADS", "1");
-        cmd!(shell, "cargo test --workspace --features {NEURAL_FEATURES} --bin lvm --test it neural").run()?;
     }
     if due("licences and advisories") {
         packages::deny(shell)?;

@@ -41,8 +41,8 @@ pub fn all(suite: &mut Suite<'_>) {
         }
         let wine = &PUBLISHED[2];
         suite.group(Layer::V, "V5", "latents that a linear autoencoder of wine uses", |g| checks::collapse(g, wine, 6, &[1, 3, 5]));
-        suite.group(Layer::V, "V8", "densities of decoders", checks::densities);
-        suite.group(Layer::V, "V9", "flows", checks::flows);
     }
     suite.group(Layer::V, "V6", "loss of wine in parts", checks::scaling);
+    suite.group(Layer::V, "V8", "densities of decoders", checks::densities);
+    suite.group(Layer::V, "V9", "flows", checks::flows);
 }
