@@ -29,13 +29,12 @@ pub(in super::super) fn sampled_gradient(g: &mut Group<'_>, case: &Case) -> Outc
     let (vae, batch, places) = autoencoder(case, Kind::Double)?;
     let truth = case.get("truth.gradient_of_mean_elbo")?;
     let trained: Vec<&Tensor> = vae.parameters.trained().map(|p| &p.value).collect();
-    let repeats = REPEATS;
     for (kl, name) in
         [(KlTerm::Analytic, "closed-form KL"), (KlTerm::Draws, "KL by draws"), (KlTerm::StickingTheLanding, "sticking the landing")]
     {
         let objective = Objective::Elbo(Elbo { draws: DRAWS, kl, ..Elbo::default() });
         let mut sums: Vec<(Array2<f64>, Array2<f64>)> = places.iter().map(|p| (p.weights.clone() * 0.0, p.weights.clone() * 0.0)).collect();
-        for repeat in 0..repeats {
+        for repeat in 0..REPEATS {
             let mut noise = Noise::new(g.seed(kl as u64), Purpose::Diagnosis, repeat, Kind::Double, tch::Device::Cpu);
             let loss = objective.evaluate(&vae, &batch, 1.0, &mut noise)?.surrogate.mean(None::<Kind>);
             let gradients = Tensor::run_backward(&[loss], &trained, false, false);
@@ -46,7 +45,7 @@ pub(in super::super) fn sampled_gradient(g: &mut Group<'_>, case: &Case) -> Outc
                 *first += &gradient;
             }
         }
-        let n = repeats as f64;
+        let n = REPEATS as f64;
         let (mut worst, mut widest, mut largest) = (0.0_f64, 0.0_f64, 0.0_f64);
         for (place, (first, second)) in places.iter().zip(&sums) {
             let exact = place.truth(&truth)?;
@@ -63,7 +62,7 @@ pub(in super::super) fn sampled_gradient(g: &mut Group<'_>, case: &Case) -> Outc
             format!("gradient by draws, {name}: largest z of all entries"),
             Source::Q,
             worst,
-            &Tolerance::absolute(Z, format!("the mean of {repeats} evaluations with {DRAWS} draws; z of the largest of 300 at 5e-7")),
+            &Tolerance::absolute(Z, format!("the mean of {REPEATS} evaluations with {DRAWS} draws; z of the largest of 300 at 5e-7")),
         );
         g.bounded(
             format!("gradient by draws, {name}: largest standard error over the largest entry"),
