@@ -17,6 +17,14 @@ fn help_and_version_are_answers() {
     assert!(folder.fine("--help").contains("lvm fit gmm iris.csv -k 3"));
     assert!(folder.fine("fit gmm --help").contains("kmeans++"));
     assert!(folder.fine("--version").starts_with("lvm 0."));
+    // each under its heading
+    let samples = folder.fine("plot samples --help");
+    let at = |words: &str| samples.find(words).unwrap_or_else(|| panic!("no {words:?} in {samples}"));
+    let order =
+        ["Arguments:", "A table to compare the samples with", "Options:", "Seed of the random numbers", "Picture:", "--image", "Output:"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{samples}");
+    let neural = samples.find("Neural models:").unwrap_or(samples.len());
+    assert!(at("Seed of the random numbers") < neural, "{samples}");
 }
 
 #[test]
