@@ -52,7 +52,7 @@ impl fmt::Display for Failure {
 
 impl From<lvm_core::Error> for Failure {
     fn from(error: lvm_core::Error) -> Self {
-        Failure::Fault(error.to_string())
+        crate::hint::library(&error)
     }
 }
 

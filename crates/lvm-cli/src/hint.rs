@@ -16,6 +16,9 @@ const MISSING: &str = "--missing says that cells may be missing; they are then i
 /// What to do about a disk that is full.
 pub(crate) const ROOM: &str = "free some space there, or write to another disk";
 
+/// What to do where memory runs out.
+const MEMORY: &str = "a training needs less with a smaller --batch-size, an estimate of log p(x) with a smaller --memory";
+
 /// What to do about a missing cell where the model has no place for one.
 const FILL: &str = "this model has no place for missing cells: remove the row, leave the column out with --without, or fill the cells under another model with \
      lvm fit ppca --missing and lvm impute";
@@ -38,6 +41,10 @@ pub(crate) fn data(error: lvm_data::Error) -> Failure {
         FileError::HeaderOnly => "--header no says that the first line is data",
         FileError::AmbiguousHeader { .. } => "--header yes or --header no settles it",
         FileError::UnknownColumn { name, .. } if name.parse::<usize>().is_ok() => "columns are numbered from 1",
+        FileError::UnknownColumn { name, available } => match nearest(name, available.clone()) {
+            Some(name) => return Failure::fault(format!("{error}\n  hint: did you mean {name}?")),
+            None => return Failure::fault(error.to_string()),
+        },
         FileError::WhichArray { .. } => "--array NAME chooses",
         FileError::NoNumbers { columns } if columns.len() == 1 => CUT,
         FileError::Ragged { .. } => CUT,
@@ -51,6 +58,7 @@ pub(crate) fn data(error: lvm_data::Error) -> Failure {
             Some(name) => return Failure::fault(format!("{error}\n  hint: did you mean {name}?")),
             None => "check the name, and the folder you are in",
         },
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => "a part of this path is a file, not a folder",
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name a file in that folder",
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => ROOM,
         FileError::Model(_) if looks_like_a_table(&error) => {
@@ -63,18 +71,24 @@ pub(crate) fn data(error: lvm_data::Error) -> Failure {
 
 /// The file in the same folder whose name is most like that of the one that is not there.
 fn similar(path: &Path) -> Option<String> {
-    let wanted = path.file_name()?.to_str()?.trim().to_lowercase();
+    let wanted = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let best = nearest(wanted, entries.flatten().filter(|e| e.path().is_file()).filter_map(|e| e.file_name().into_string().ok()))?;
+    Some(folder.map_or(best.clone(), |folder| folder.join(&best).display().to_string()))
+}
+
+/// The name that is most like the one wanted, if any is; an ending may be left out.
+fn nearest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
+    let wanted = wanted.trim().to_lowercase();
     let likeness = |name: &str| {
         let name = name.to_lowercase();
         let stem = name.split('.').next().unwrap_or(&name).to_owned();
         strsim::jaro_winkler(&wanted, &name).max(if stem == wanted { 1.0 } else { 0.0 })
     };
-    let names = entries.flatten().filter(|e| e.path().is_file()).filter_map(|e| e.file_name().into_string().ok());
-    let best = names.map(|name| (likeness(&name), name)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
+    let best = names.into_iter().map(|name| (likeness(&name), name)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
     // 0.9: a letter or two of a short name
-    (best.0 > 0.9).then(|| folder.map_or(best.1.clone(), |folder| folder.join(&best.1).display().to_string()))
+    (best.0 > 0.9).then_some(best.1)
 }
 
 /// By its ending, or because it is text: a model file has zero bytes among its first eight.
@@ -92,7 +106,9 @@ fn looks_like_a_table(error: &lvm_data::Error) -> bool {
 pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn(usize) -> String, error: &lvm_core::Error) -> Failure {
     let name = |column: usize| columns.get(column).map_or_else(|| format!("number {}", column + 1), |name| format!("\"{name}\""));
     let (message, hint) = match error.kind() {
-        ErrorKind::Source(source) => return Failure::fault(source.to_string()),
+        // these name what is at fault, which is not the table
+        ErrorKind::Source(error) => return Failure::fault(error.to_string()),
+        ErrorKind::Output(_) | ErrorKind::Backend { .. } => return library(error),
         // in the words of a table that is read whole
         ErrorKind::NotANumber { row, column, .. } if family.takes_missing() => (
             format!(
@@ -175,6 +191,19 @@ pub(crate) fn fit(family: Family, path: &str, columns: &[String], place: &dyn Fn
     }
 }
 
+/// An error that is not about a table.
+pub(crate) fn library(error: &lvm_core::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Backend { message, .. } if out_of_memory(message) => Failure::fault(format!("{error}\n  hint: {MEMORY}")),
+        _ => Failure::fault(error.to_string()),
+    }
+}
+
+/// By the words of libtorch, of a device and of the machine.
+fn out_of_memory(message: &str) -> bool {
+    ["out of memory", "not enough memory", "can't allocate memory"].iter().any(|words| message.contains(words))
+}
+
 /// `"a", "b", "c"`, the first ten if they are more.
 fn list(columns: &[usize], name: impl Fn(usize) -> String) -> String {
     const SHOWN: usize = 10;
@@ -254,4 +283,27 @@ fn option(family: Family, field: &str) -> Option<&'static str> {
         "method" => "--method",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_library_is_not_laid_on_the_table() {
+        let words = |message: &str| {
+            let error = ErrorKind::Backend { name: "libtorch", doing: "decoding", message: message.to_owned() }.into();
+            fit(Family::Ppca, "x.csv", &[], &|row: usize| row.to_string(), &error).to_string()
+        };
+        assert_eq!(words("device lost"), "error: libtorch failed while decoding: device lost");
+        assert!(words("CUDA out of memory. Tried to allocate 2 GiB").contains("hint: a training needs less with a smaller --batch-size"));
+    }
+
+    #[test]
+    fn a_name_is_near_where_a_letter_or_two_are_wrong() {
+        let near = |wanted: &str| nearest(wanted, ["sepal_length", "sepal_width", "species"].map(str::to_owned));
+        assert_eq!(near("sepal_lenght").as_deref(), Some("sepal_length"));
+        assert_eq!(near(" Species").as_deref(), Some("species"));
+        assert_eq!(near("w"), None);
+    }
 }

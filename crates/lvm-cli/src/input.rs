@@ -3,7 +3,7 @@
 use crate::args::{DataArgs, FormatArgs};
 use crate::failure::{Failure, Outcome};
 use crate::hint;
-use crate::report::{Skipped, TableReport};
+use crate::report::{Skipped, TableReport, count};
 use crate::stored::{self, Family, Stored};
 use lvm_core::rows::{Missing, RowSource, Rows, total_weight};
 use lvm_data::{ReadOptions, SkipReason, Source, Table};
@@ -81,6 +81,11 @@ impl Input {
             options.columns = Some(args.columns.iter().map(|column| resolve(column, &names)).collect());
         } else if by_name {
             check_names(&content.name, &names, wanted, model)?;
+            if let Some(name) = wanted.iter().find(|name| options.without.contains(name)) {
+                let path = content.name.display();
+                let message = format!("{path}: --without leaves out {name}, which the model {model} was fitted to; it needs the column");
+                return Err(Failure::fault(message));
+            }
             options.columns = Some(wanted.to_vec());
         }
         let (weights, without, labels) = (options.weights.clone(), options.without.clone(), options.labels.clone());
@@ -95,8 +100,9 @@ impl Input {
         let (found, expected) = (input.columns.len(), wanted.len());
         if found != expected {
             return Err(Failure::fault(format!(
-                "{}: {found} columns of numbers where the model {model} needs {expected} ({}); choose them with --columns",
+                "{}: {} of numbers where the model {model} needs {expected} ({}); choose them with --columns",
                 input.path,
+                count(found, "column"),
                 shortened(wanted)
             )));
         }

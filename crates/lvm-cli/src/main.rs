@@ -24,21 +24,18 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return typo::explain(&error),
+    let ended = match Cli::try_parse() {
+        Ok(cli) => in_pool(cli.threads, || commands::run(cli.command)).map(|()| ExitCode::SUCCESS),
+        Err(error) => typo::explain(&error),
     };
-    match in_pool(cli.threads, || commands::run(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let code = failure.code();
-            if code != 0 {
-                // Nothing is left to do if standard error is gone too.
-                let _ = writeln!(std::io::stderr(), "{failure}");
-            }
-            ExitCode::from(code)
+    ended.unwrap_or_else(|failure| {
+        let code = failure.code();
+        if code != 0 {
+            // Nothing is left to do if standard error is gone too.
+            let _ = writeln!(std::io::stderr(), "{failure}");
         }
-    }
+        ExitCode::from(code)
+    })
 }
 
 /// Runs `work` on `threads` threads, or on rayon's own pool.

@@ -112,7 +112,8 @@ pub(crate) fn check_page_target(target: Option<&Path>) -> Outcome {
     }
 }
 
-fn check_folder(path: &Path) -> Outcome {
+/// Says before any work whether a file can be written there.
+pub(crate) fn check_folder(path: &Path) -> Outcome {
     let shown = path.display();
     if path.is_dir() {
         return Err(Failure::fault(format!("{shown}: cannot write: it is a folder; name a file in it")));
@@ -121,6 +122,9 @@ fn check_folder(path: &Path) -> Outcome {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if folder.is_file() {
+        return Err(Failure::fault(format!("{shown}: cannot write: {} is a file, not a folder; name another place", folder.display())));
+    }
     if !folder.is_dir() {
         return Err(Failure::fault(format!("{shown}: cannot write: there is no folder {}; make it first", folder.display())));
     }

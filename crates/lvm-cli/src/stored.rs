@@ -239,7 +239,12 @@ pub(crate) fn n_parameters(model: &Model) -> Option<usize> {
 
 /// The file holds a model of another family than was needed.
 pub(crate) fn wrong_family(path: &Path, found: &Model, needed: &str) -> Failure {
-    Failure::fault(format!("{}: holds a model of family {}, but {needed} is needed here", path.display(), found.family().name()))
+    Failure::fault(format!(
+        "{}: holds a model of family {}, but {needed} is needed here\n  hint: --init goes on from a model of the same family; without it \
+         the fit begins anew",
+        path.display(),
+        found.family().name()
+    ))
 }
 
 impl Stored {

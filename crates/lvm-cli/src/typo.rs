@@ -1,21 +1,29 @@
 //! Help for what a newcomer types wrongly.
 
+use crate::args::Cli;
+use crate::failure::Outcome;
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use std::io::Write;
+use std::io::{Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Prints what clap has to say, with a hint of our own where we know what was meant; exit code 2, or 0 for help and version.
-pub(crate) fn explain(error: &clap::Error) -> ExitCode {
-    match hint(error) {
-        Some(hint) => {
-            let _ = writeln!(std::io::stderr(), "{hint}");
-        }
-        None => {
-            let _ = error.print();
-        }
+/// Prints what clap has to say, with a hint of our own where we know what was meant, and gives the exit code: 2, or 0 for help and version.
+///
+/// # Errors
+/// If help or version can't be written to standard output.
+pub(crate) fn explain(error: &clap::Error) -> Outcome<ExitCode> {
+    if !error.use_stderr() {
+        error.print()?;
+        stdout().flush()?;
+        return Ok(ExitCode::SUCCESS);
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    // nothing is left to do if standard error is gone
+    let _ = match hint(error) {
+        Some(hint) => writeln!(stderr(), "{hint}"),
+        None => error.print(),
+    };
+    Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
 }
 
 /// What we know better than clap.
@@ -23,6 +31,7 @@ fn hint(error: &clap::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::InvalidSubcommand => subcommand(error),
         ErrorKind::UnknownArgument => argument(error),
+        ErrorKind::MissingRequiredArgument => missing(error),
         _ => None,
     }
 }
@@ -117,9 +126,18 @@ fn argument(error: &clap::Error) -> Option<String> {
         "-k" | "-K" | "-q" | "-Q" | "--components" | "--factors" | "-n" if select => "select tries all sizes up to --max",
         "-q" | "-Q" | "-K" | "-n" if mixture && usage.contains("lvm fit") => "-k is the number of components of a mixture",
         "-k" | "-K" | "-Q" | "-n" if usage.contains("lvm fit") => "-q is the number of latent dimensions or factors",
-        _ if word.starts_with('-') => return None,
+        "--components" | "--factors" | "--topics" | "--latents" if mixture && usage.contains("lvm fit") => {
+            "-k is the number of components of a mixture"
+        }
+        "--components" | "--factors" | "--topics" | "--latents" if usage.contains("lvm fit") => {
+            "-q is the number of latent dimensions or factors"
+        }
+        _ if word.starts_with('-') => return elsewhere(word, &usage),
+        _ if usage.contains("lvm doctor") => "this command looks at this machine and takes no file",
         number if number.parse::<usize>().is_ok() && usage.contains("lvm sample") => "the number of rows to draw goes with -n",
-        _ if usage.contains("lvm sample") || usage.contains("lvm info") => "this command takes a model file and no table",
+        _ if ["lvm sample", "lvm info", "lvm plot trace"].iter().any(|verb| usage.contains(verb)) => {
+            "this command takes a model file and no table"
+        }
         file if Path::new(file).is_file() => "one table at a time: put the rows into one file first",
         number if number.parse::<usize>().is_ok() && select => "the largest size to try goes with --max",
         number if number.parse::<usize>().is_ok() && mixture => "the number of components goes with -k",
@@ -127,6 +145,49 @@ fn argument(error: &clap::Error) -> Option<String> {
         _ => "several names are one word, with commas and without blanks: --columns a,b",
     };
     Some(tell(&format!("unexpected argument '{word}'"), meant))
+}
+
+/// An option that another command has: those of the same verb, or else all.
+fn elsewhere(word: &str, usage: &str) -> Option<String> {
+    const SHOWN: usize = 6;
+    let option = word.strip_prefix("--")?.split('=').next()?;
+    let typed = usage.split_whitespace().skip_while(|word| *word != "lvm").take_while(|word| !word.starts_with(['-', '<', '[']));
+    let typed: Vec<&str> = typed.collect();
+    let verb = format!("{} ", typed.get(..2)?.join(" "));
+    let all = owners(&Cli::command(), "lvm", option);
+    let near: Vec<&String> = all.iter().filter(|owner| owner.starts_with(&verb)).collect();
+    let owners = if near.is_empty() { all.iter().collect() } else { near };
+    let shown: Vec<&str> = owners.iter().take(SHOWN).map(|owner| owner.as_str()).collect();
+    let more = if owners.len() > SHOWN { " and others" } else { "" };
+    (!shown.is_empty()).then(|| {
+        let meant = format!("--{option} is an option of {}{more}, not of {}", shown.join(", "), typed.join(" "));
+        tell(&format!("unexpected argument '{word}'"), &meant)
+    })
+}
+
+/// The commands, as they are typed, that have an option.
+fn owners(command: &clap::Command, typed: &str, option: &str) -> Vec<String> {
+    let own = command.get_arguments().any(|arg| arg.get_long() == Some(option)).then(|| typed.to_owned());
+    let below = command.get_subcommands().flat_map(|sub| owners(sub, &format!("{typed} {}", sub.get_name()), option));
+    own.into_iter().chain(below).collect()
+}
+
+/// A model, a table or a method that was left out: what it is.
+fn missing(error: &clap::Error) -> Option<String> {
+    const TABLE: &str = "DATA is the table: a .csv, .tsv or .npy file, or - for standard input";
+    const MODEL: &str = "MODEL is a file that lvm fit or lvm select wrote (-o)";
+    let Some(ContextValue::Strings(lost)) = error.get(ContextKind::InvalidArg) else { return None };
+    let lost = |name: &str| lost.iter().any(|lost| lost.contains(name));
+    let meant = match (lost("<MODEL>"), lost("<DATA>")) {
+        (true, true) => format!("{MODEL}; {TABLE}"),
+        (true, false) => MODEL.to_owned(),
+        (false, true) if usage(error).contains("<MODEL>") => format!("the model comes first and the table after it. {TABLE}"),
+        (false, true) => TABLE.to_owned(),
+        (false, false) if lost("--method") => "METHOD is exact, mean-field, full-rank, stochastic or amortized".to_owned(),
+        (false, false) => return None,
+    };
+    let text = error.render().to_string();
+    Some(text.trim_end().replacen("\n\nUsage:", &format!("\n\n  hint: {meant}\n\nUsage:"), 1))
 }
 
 fn tell(what: &str, meant: &str) -> String {

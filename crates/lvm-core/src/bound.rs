@@ -147,6 +147,21 @@ where
 /// EUBO = E_{p(z|x)}[log p(x, z) − log q(z)] ≥ log p(x), from draws of the exact `posterior`: with the ELBO of the same q it encloses the
 /// evidence, and the difference of the two is KL(q ‖ p) + KL(p ‖ q).
 ///
+/// ```
+/// use lvm_core::{bound::{elbo, eubo}, linear_gaussian::LinearGaussian, model::{Evidence, Infer}};
+/// use ndarray::array;
+/// let model = LinearGaussian::new(array![0.0], array![[1.0]], array![1.0])?;
+/// let other = LinearGaussian::new(array![1.0], array![[0.5]], array![2.0])?;
+/// let x = array![[1.0], [-0.5]];
+/// let (p, q) = (model.infer(&x)?, other.infer(&x)?);
+/// let (below, above) = (elbo(&model, &q, &x, 400, 7)?.total, eubo(&model, &p, &q, &x, 400, 7)?.total);
+/// let truth = model.log_evidence(&x)?.sum();
+/// assert!(below.mean < truth + 6.0 * below.std_err && truth < above.mean + 6.0 * above.std_err);
+/// // of the exact posterior nothing is open
+/// assert!((eubo(&model, &p, &p, &x, 1, 7)?.total.mean - truth).abs() < 1e-12);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`elbo`].
 pub fn eubo<M, P, Q>(model: &M, posterior: &P, q: &Q, x: &dyn RowSource, draws: usize, seed: u64) -> Result<Bound>
@@ -170,6 +185,16 @@ where
 /// The logarithm of the estimate has the expectation IWAE_S, so on average it is too low. `std_err` is that of the delta method,
 /// sd(w) / (√S mean(w)); when one draw has nearly all the weight it is close to 1 whatever the error truly is, so a value above 0.3 or so
 /// says that S is far too small, and no more.
+///
+/// ```
+/// use lvm_core::{bound::importance, linear_gaussian::LinearGaussian, model::{Evidence, Infer}};
+/// use ndarray::array;
+/// let model = LinearGaussian::new(array![0.0, 0.0], array![[1.0], [1.0]], array![1.0, 1.0])?;
+/// let x = array![[1.0, 2.0]];
+/// let estimate = importance(&model, &model.infer(&x)?, &x, 10, 7)?.total;
+/// assert!((estimate.mean - model.log_evidence(&x)?[0]).abs() < 1e-12);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`elbo`].

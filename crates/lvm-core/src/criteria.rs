@@ -26,6 +26,12 @@ impl Criteria {
     }
 
     /// −2 log L + 2 p (Akaike 1974).
+    ///
+    /// ```
+    /// # use lvm_core::criteria::Criteria;
+    /// let c = Criteria { log_likelihood: -100.0, n_parameters: 5, n: 50.0 };
+    /// assert_eq!((c.aic(), c.mean_log_likelihood()), (210.0, -2.0));
+    /// ```
     pub fn aic(&self) -> f64 {
         -2.0 * self.log_likelihood + 2.0 * self.n_parameters as f64
     }

@@ -144,6 +144,17 @@ pub enum ErrorKind {
     },
     /// A row source could not deliver its rows.
     Source(Box<dyn std::error::Error + Send + Sync>),
+    /// What was computed could not be written.
+    Output(Box<dyn std::error::Error + Send + Sync>),
+    /// A library that computes for this one failed: memory exhausted, a device lost.
+    Backend {
+        /// The library, such as `libtorch`.
+        name: &'static str,
+        /// What was being done.
+        doing: &'static str,
+        /// The library's own words.
+        message: String,
+    },
     /// The progress callback asked to stop before there was anything to keep.
     Cancelled,
     /// The bytes of a model file are not a model.
@@ -185,7 +196,7 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
-            ErrorKind::Source(e) | ErrorKind::Density(e) => Some(e.as_ref()),
+            ErrorKind::Source(e) | ErrorKind::Output(e) | ErrorKind::Density(e) => Some(e.as_ref()),
             _ => None,
         }
     }
@@ -272,8 +283,28 @@ impl fmt::Display for Error {
                 "none of {draws} draws had a usable log density; the last: {why}. Start nearer to where the density is finite, or with smaller scales"
             ),
             ErrorKind::Source(e) => write!(f, "reading rows: {e}"),
+            // it names the file and says that it can't be written
+            ErrorKind::Output(e) => write!(f, "{e}"),
+            ErrorKind::Backend { name, doing, message } => write!(f, "{name} failed while {doing}: {message}"),
             ErrorKind::Cancelled => write!(f, "cancelled by the progress callback before there was anything to keep"),
             ErrorKind::ModelFile { message } => write!(f, "not a usable model file: {message}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_files_and_libraries_are_told_apart() {
+        let words = |kind: ErrorKind| Error::from(kind).to_string();
+        let io = || Box::new(std::io::Error::other("m.lvm: cannot write"));
+        assert_eq!(words(ErrorKind::Source(io())), "reading rows: m.lvm: cannot write");
+        assert_eq!(words(ErrorKind::Output(io())), "m.lvm: cannot write");
+        let backend = || ErrorKind::Backend { name: "libtorch", doing: "decoding", message: "out of memory".to_owned() };
+        assert_eq!(words(backend()), "libtorch failed while decoding: out of memory");
+        let source = |kind: ErrorKind| std::error::Error::source(&Error::from(kind)).is_some();
+        assert_eq!((source(ErrorKind::Output(io())), source(backend())), (true, false));
     }
 }

@@ -205,6 +205,14 @@ fn centred(data: &dyn RowSource, second: Second) -> Result<(f64, Array1<f64>, Ar
 
 /// The total weight, the mean (D) and the variances (D, divided by N) of complete rows.
 ///
+/// ```
+/// use lvm_core::moments::mean_and_variances;
+/// use ndarray::array;
+/// let (weight, mean, variances) = mean_and_variances(&array![[1.0, 0.0], [3.0, 4.0]])?;
+/// assert_eq!((weight, mean, variances), (2.0, array![2.0, 2.0], array![1.0, 4.0]));
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+///
 /// # Errors
 /// If a cell is not finite or can't be read.
 pub fn mean_and_variances(data: &dyn RowSource) -> Result<(f64, Array1<f64>, Array1<f64>)> {

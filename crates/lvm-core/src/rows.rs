@@ -20,6 +20,27 @@ pub enum Missing {
 ///
 /// Implemented by ndarray arrays and views of f32 and f64, by [`Rows`] (weights, missing entries), and by the file readers of
 /// `lvm-data`. Ranges are asked for from several threads at once.
+///
+/// ```
+/// use lvm_core::{Result, moments::mean_and_variances, rows::RowSource};
+/// use ndarray::{ArrayViewMut2, array};
+/// /// Rows (n, 2n), made when they are asked for.
+/// struct Line(usize);
+/// impl RowSource for Line {
+///     fn n_rows(&self) -> usize { self.0 }
+///     fn n_cols(&self) -> usize { 2 }
+///     fn read(&self, start: usize, mut out: ArrayViewMut2<'_, f64>) -> Result<()> {
+///         for (i, mut row) in out.rows_mut().into_iter().enumerate() {
+///             row[0] = (start + i) as f64;
+///             row[1] = 2.0 * row[0];
+///         }
+///         Ok(())
+///     }
+/// }
+/// let (weight, mean, variances) = mean_and_variances(&Line(4))?;
+/// assert_eq!((weight, mean, variances), (4.0, array![1.5, 3.0], array![1.25, 5.0]));
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 pub trait RowSource: Sync {
     /// N.
     fn n_rows(&self) -> usize;

@@ -58,6 +58,13 @@ pub fn old_faithful() -> Result<Table> {
 /// Alpaydin & Kaynak, *Optical recognition of handwritten digits*, UCI repository (1998), test part. The file is that of
 /// scikit-learn (BSD-3-Clause).
 ///
+/// ```
+/// let digits = lvm_data::datasets::digits()?;
+/// assert_eq!(digits.x.dim(), (1797, 64));
+/// assert!(digits.x.iter().all(|v| (0.0..=16.0).contains(v)));
+/// # Ok::<(), lvm_data::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`iris`].
 pub fn digits() -> Result<Table> {
@@ -68,6 +75,13 @@ pub fn digits() -> Result<Table> {
 ///
 /// Forina et al., UCI repository (1991). The file is that of scikit-learn (BSD-3-Clause).
 ///
+/// ```
+/// let wine = lvm_data::datasets::wine()?;
+/// assert_eq!((wine.x.dim(), wine.columns[0].as_str()), ((178, 13), "alcohol"));
+/// assert_eq!(wine.labels.unwrap().iter().filter(|label| *label == "first").count(), 59);
+/// # Ok::<(), lvm_data::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`iris`].
 pub fn wine() -> Result<Table> {
@@ -77,6 +91,12 @@ pub fn wine() -> Result<Table> {
 /// Breast tumours, 569 x 30 measurements of cell nuclei, with the diagnosis (212 malignant, 357 benign) as labels.
 ///
 /// Wolberg, Street & Mangasarian, UCI repository (1995). The file is that of scikit-learn (BSD-3-Clause).
+///
+/// ```
+/// let table = lvm_data::datasets::breast_cancer()?;
+/// assert_eq!((table.x.dim(), table.labels.unwrap().len()), ((569, 30), 569));
+/// # Ok::<(), lvm_data::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`iris`].

@@ -46,6 +46,16 @@ pub fn load(path: impl AsRef<Path>) -> Result<(Model, Header)> {
 
 /// Reads a model file of any kind; `decode` makes a model of its bytes.
 ///
+/// ```
+/// use lvm_data::{ErrorKind, model};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("notes.lvm");
+/// std::fs::write(&path, "no model")?;
+/// let error = model::load_with(&path, lvm_core::file::decode).unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::Model(_)) && error.path() == path);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// If the file can't be read, or that of `decode`.
 pub fn load_with<M>(path: impl AsRef<Path>, decode: impl FnOnce(&[u8]) -> lvm_core::Result<M>) -> Result<M> {

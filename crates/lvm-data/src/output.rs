@@ -9,6 +9,18 @@ use std::path::{Path, PathBuf};
 /// Writes a file whole or not at all: `content` goes to a temporary file in the same folder, which then takes the place of `path`.
 /// What is no regular file (a pipe, a terminal) is written to as it comes.
 ///
+/// ```
+/// use lvm_data::output::replace;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("note.txt");
+/// replace(&path, |out| out.write_all(b"first"))?;
+/// // what fails halfway leaves the file as it was
+/// let failed = replace(&path, |out| out.write_all(b"sec").and_then(|()| Err(std::io::Error::other("no more"))));
+/// assert!(failed.is_err());
+/// assert_eq!(std::fs::read(&path)?, b"first");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// If the folder is not there or can't be written to, or if `content` fails; `path` is then as it was.
 pub fn replace(path: impl AsRef<Path>, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
@@ -68,6 +80,17 @@ fn temporary_file(folder: &Path, target: &Path) -> io::Result<tempfile::NamedTem
 }
 
 /// Writes a table by the ending of `path`: `.npy` (without names), `.tsv`, or CSV with a header for `.csv` and everything else.
+///
+/// ```
+/// use lvm_data::{ReadOptions, Table, output};
+/// use ndarray::array;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("scores.csv");
+/// let x = array![[0.1, -2.0], [1e30, 3.0]];
+/// output::write(&path, &["a".to_owned(), "b".to_owned()], &x)?;
+/// assert_eq!(Table::read(&path, &ReadOptions::default())?.x, x);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// If the number of names is not that of the columns, or as [`replace`].

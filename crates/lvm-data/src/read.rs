@@ -52,6 +52,13 @@ pub fn column_names_of_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &Rea
 /// The line of a text file, from 1, in which a row of its table, from 0, starts; none if the format has no lines, or so many rows
 /// there are not. Passes over the file up to that row: it is for the words of an error.
 ///
+/// ```
+/// use lvm_data::{ReadOptions, line_of_row_in_bytes};
+/// let text = b"length,width\n5.1,3.5\n6.2,2.9\n";
+/// assert_eq!(line_of_row_in_bytes("flowers.csv", text, &ReadOptions::default(), 1)?, Some(3));
+/// # Ok::<(), lvm_data::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`column_names()`].
 pub fn line_of_row(path: impl AsRef<Path>, options: &ReadOptions, row: usize) -> Result<Option<u64>> {
@@ -197,7 +204,7 @@ fn stream<W: Wanted>(path: &Path, mut input: impl BufRead, options: &ReadOptions
         Format::Text => wanted.of_text(path, input, options),
         Format::Npz => Err(Error::format(path, "a compressed .npz file: unpack it first")),
         Format::Gzip => Err(Error::format(path, "it is compressed twice: unpack it first")),
-        Format::Model => Err(Error::format(path, "this is a model file, and a table of rows belongs here")),
+        Format::Model => Err(Error::format(path, "this is a model file, and a table of rows belongs here: name a .csv, .tsv or .npy file")),
         Format::Unsupported(what) => Err(Error::format(path, format!("this is {what}, and a table belongs here; save it as .csv or .npy"))),
     }
 }

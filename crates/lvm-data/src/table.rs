@@ -39,6 +39,16 @@ pub struct Table {
 }
 
 /// How a file is read. The default reads every column of numbers and refuses missing cells.
+///
+/// ```
+/// use lvm_data::{ReadOptions, Table};
+/// let text = b"length,width,species,n\n5.1,3.5,setosa,2\n6.2,2.9,virginica,1\n";
+/// let options = ReadOptions { labels: Some("species".into()), weights: Some("n".into()), ..ReadOptions::default() };
+/// let table = Table::from_bytes("flowers.csv", text, &options)?;
+/// assert_eq!(table.columns, ["length", "width"]);
+/// assert_eq!(table.labels.unwrap(), ["setosa", "virginica"]);
+/// # Ok::<(), lvm_data::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReadOptions {
     /// The columns to read, in this order; all columns of numbers if absent. Files without names have columns x1 … xD.

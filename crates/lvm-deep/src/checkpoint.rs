@@ -164,9 +164,9 @@ pub fn decode_training(bytes: &[u8], device: Device) -> Result<Resumed> {
 /// Writes bytes to a file, whole or not at all.
 ///
 /// # Errors
-/// If the file can't be written; what was there before is then as it was.
+/// If the file can't be written ([`ErrorKind::Output`]); what was there before is then as it was.
 pub fn save(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    lvm_data::output::replace(path, |out| out.write_all(bytes)).map_err(|e| ErrorKind::Source(Box::new(e)).into())
+    lvm_data::output::replace(path, |out| out.write_all(bytes)).map_err(|e| ErrorKind::Output(Box::new(e)).into())
 }
 
 /// The bytes of a file.

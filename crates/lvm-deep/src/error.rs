@@ -1,30 +1,22 @@
-//! Errors are those of `lvm-core`; what libtorch says becomes an [`ErrorKind::Source`].
+//! Errors are those of `lvm-core`; what libtorch says becomes an [`ErrorKind::Backend`].
 
 pub use lvm_core::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// What libtorch reported while something was done.
-#[derive(Debug)]
-pub struct TorchError {
-    /// What was being done.
-    pub doing: &'static str,
-    /// libtorch's own words, the first line.
-    pub message: String,
-}
-
-impl std::fmt::Display for TorchError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "libtorch failed while {}: {}", self.doing, self.message)
-    }
-}
-
-impl std::error::Error for TorchError {}
 
 /// Runs tensor code whose shapes are right by construction and turns what libtorch may still report (memory exhausted, device lost) into
 /// an error. tch panics there; the panic ends here.
 ///
 /// # Errors
-/// What `work` returns, or libtorch's report.
+/// What `work` returns, or libtorch's report ([`ErrorKind::Backend`]).
+///
+/// ```
+/// use lvm_deep::error::{ErrorKind, guard};
+/// use lvm_deep::{Kind, Tensor};
+/// use tch::Device;
+/// let zeros = |n: i64| Tensor::zeros([n], (Kind::Float, Device::Cpu));
+/// let error = guard("adding", || Ok(zeros(2) + zeros(3))).unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::Backend { name: "libtorch", doing: "adding", .. }), "{error}");
+/// ```
 pub fn guard<T>(doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
@@ -38,7 +30,7 @@ pub fn guard<T>(doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result
 /// libtorch's report as an error.
 pub(crate) fn torch(doing: &'static str, report: &str) -> Error {
     let message = report.split("\\n").next().unwrap_or(report).lines().next().unwrap_or(report).to_owned();
-    ErrorKind::Source(Box::new(TorchError { doing, message })).into()
+    ErrorKind::Backend { name: "libtorch", doing, message }.into()
 }
 
 #[cfg(test)]
@@ -57,8 +49,10 @@ mod tests {
     #[test]
     fn what_libtorch_panics_about_is_an_error() {
         let zeros = |n| Tensor::zeros([n], (Kind::Float, Device::Cpu));
-        let error = guard("adding", || Ok(zeros(2) + zeros(3))).unwrap_err().to_string();
-        assert!(error.contains("libtorch failed while adding: ") && error.contains("size of tensor"), "{error}");
+        let error = guard("adding", || Ok(zeros(2) + zeros(3))).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Backend { name: "libtorch", doing: "adding", .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.starts_with("libtorch failed while adding: ") && error.contains("size of tensor"), "{error}");
         assert_eq!(error.lines().count(), 1);
         assert_eq!(guard("nothing", || Ok(7)).unwrap(), 7);
     }
@@ -76,7 +70,7 @@ mod tests {
         let mut state = training.init(Vae::new(Architecture::mlp(3, 1, &[4]), &rows, 1).unwrap(), &rows, 1).unwrap();
         let watch = &mut |_: &crate::train::State| ControlFlow::Continue(());
         let error = training.run(&mut state, &rows, Some(&table(5)), watch).unwrap_err().to_string();
-        assert!(error.contains("libtorch failed"), "{error}");
+        assert!(error.starts_with("libtorch failed while "), "{error}");
         // two steps are done and no epoch; what there is can be written, read, and gone on with
         assert_eq!((state.attempts, state.epochs.len()), (2, 0));
         let bytes = encode_training(&state, &training, 20, &Header::default()).unwrap();

@@ -157,6 +157,20 @@ pub fn elbo_antithetic<F: Family, T: LogDensity + ?Sized>(q: &F, target: &T, dra
 /// IWAE_k = E[log (1/k) Σ_{i ≤ k} w_i], the mean of `repeats` independent groups of k draws; at k = 1 the ELBO. It rises with k to the log
 /// evidence.
 ///
+/// ```
+/// use lvm_vi::{bound::iwae, family::MeanField, target::{LogDensity, TargetError}};
+/// struct Normal;
+/// impl LogDensity for Normal {
+///     fn dim(&self) -> usize { 1 }
+///     fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+///         // seven times the density of a standard normal: the evidence is 7
+///         Ok(7.0_f64.ln() - 0.5 * (z[0] * z[0] + std::f64::consts::TAU.ln()))
+///     }
+/// }
+/// assert!((iwae(&MeanField::standard(1)?, &Normal, 5, 10, 1)?.mean - 7.0_f64.ln()).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`log_weights`], and if k or `repeats` is 0.
 ///
@@ -176,6 +190,20 @@ pub fn iwae<V: Variational, T: LogDensity + ?Sized>(q: &V, target: &T, particles
 ///
 /// Too low on average by about half the squared standard error. The standard error means something only while the weights have a finite
 /// variance, that is for a k-hat below ½.
+///
+/// ```
+/// use lvm_vi::{bound::evidence, family::MeanField, target::{LogDensity, TargetError}};
+/// struct Normal;
+/// impl LogDensity for Normal {
+///     fn dim(&self) -> usize { 1 }
+///     fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+///         // seven times the density of a standard normal: the evidence is 7
+///         Ok(7.0_f64.ln() - 0.5 * (z[0] * z[0] + std::f64::consts::TAU.ln()))
+///     }
+/// }
+/// assert!((evidence(&MeanField::standard(1)?, &Normal, 10, 1)?.mean - 7.0_f64.ln()).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`log_weights`].

@@ -146,6 +146,24 @@ impl fmt::Display for Report {
 /// It costs 18 d + 2 evaluations a point. Points should lie where the posterior has mass and not where the density is symmetric: an error
 /// in an odd term shows nowhere else than off the symmetry.
 ///
+/// ```
+/// use lvm_vi::{check::gradient, target::{LogDensity, LogDensityGrad, TargetError}};
+/// struct Cubic;
+/// impl LogDensity for Cubic {
+///     fn dim(&self) -> usize { 1 }
+///     fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> { Ok(z[0].powi(3) - z[0].powi(4)) }
+/// }
+/// impl LogDensityGrad for Cubic {
+///     fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
+///         // the derivative of the fourth power is wrong
+///         gradient[0] = 3.0 * z[0].powi(2) - 3.0 * z[0].powi(3);
+///         self.log_density(z)
+///     }
+/// }
+/// assert!(!gradient(&Cubic, &[vec![0.7], vec![-1.3]])?.is_right());
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+///
 /// # Errors
 /// If there is no point, or one is not finite or not of the target's dimension.
 pub fn gradient<T: LogDensityGrad + ?Sized>(target: &T, points: &[Vec<f64>]) -> Result<Report> {

@@ -35,6 +35,20 @@ impl std::error::Error for TargetError {}
 ///
 /// A parameter with constraints is expressed by an unconstrained one, with the log-Jacobian added (module `bijection`).
 ///
+/// ```
+/// use lvm_vi::target::{LogDensity, TargetError};
+/// /// z ~ N(0, 1), one observation x ~ N(z, 1).
+/// struct Observed(f64);
+/// impl LogDensity for Observed {
+///     fn dim(&self) -> usize { 1 }
+///     fn log_density(&self, z: &[f64]) -> Result<f64, TargetError> {
+///         Ok(-0.5 * (z[0] * z[0] + (self.0 - z[0]).powi(2)) - std::f64::consts::TAU.ln())
+///     }
+/// }
+/// assert!((Observed(2.0).log_density(&[1.0])? + 1.0 + std::f64::consts::TAU.ln()).abs() < 1e-15);
+/// # Ok::<(), TargetError>(())
+/// ```
+///
 /// # Panics
 /// A panic in an implementation is not caught anywhere: it unwinds to whoever asked, also out of work done on other threads. What can't be
 /// evaluated is an error, not a panic.

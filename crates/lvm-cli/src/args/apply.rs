@@ -1,6 +1,6 @@
 //! Commands that use a fitted model.
 
-use super::shared::{DataArgs, at_least_one, seed};
+use super::shared::{DataArgs, NewRowsArgs, at_least_one, seed};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -101,25 +101,12 @@ pub(crate) struct SampleArgs {
     /// Also write the latent that each row was drawn with
     #[arg(long)]
     pub(crate) with_latent: bool,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
-    pub(crate) seed: u64,
     /// Expected values E[x | z] instead of draws (vae)
     #[cfg(feature = "deep")]
     #[arg(long)]
     pub(crate) means: bool,
-    /// The counts of each row in all, where the likelihood is told them: zinb, multinomial (vae)
-    #[cfg(feature = "deep")]
-    #[arg(long, value_name = "S", value_parser = at_least_one)]
-    pub(crate) size: Option<usize>,
-    /// What the new rows are told, for each column of the condition (vae)
-    #[cfg(feature = "deep")]
-    #[arg(long, value_name = "COLUMN=VALUE,...", value_delimiter = ',')]
-    pub(crate) given: Vec<String>,
-    /// Size and condition of the new rows are those of the rows of this table, one after the other and from the start again (vae)
-    #[cfg(feature = "deep")]
-    #[arg(long, value_name = "DATA", conflicts_with_all = ["size", "given"])]
-    pub(crate) like: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) new: NewRowsArgs,
     #[cfg(feature = "deep")]
     #[command(flatten)]
     pub(crate) neural: super::NeuralArgs,

@@ -31,10 +31,10 @@ pub(crate) use neural::{
     ReconstructArgs, ResumeArgs, ScheduleChoice, TrainingArgs,
 };
 pub(crate) use plot::{
-    KindArgs, PictureArgs, PlotCommand, PlotLatentArgs, PlotReconstructionsArgs, PlotSamplesArgs, PlotTraceArgs, RowKind,
+    KindArgs, ModelArgs, PictureArgs, PlotCommand, PlotLatentArgs, PlotReconstructionsArgs, PlotSamplesArgs, PlotTraceArgs, RowKind,
 };
 pub(crate) use select::{FaCriterion, GmmCriterion, PpcaCriterion, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs};
-pub(crate) use shared::{DataArgs, FormatArgs, Initial, SaveArgs, StoppingArgs};
+pub(crate) use shared::{DataArgs, FormatArgs, Initial, NewRowsArgs, SaveArgs, StoppingArgs};
 
 use clap::{Parser, Subcommand};
 

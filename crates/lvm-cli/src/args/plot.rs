@@ -2,7 +2,7 @@
 
 #[cfg(feature = "deep")]
 use super::NeuralArgs;
-use super::shared::{DataArgs, at_least_one, seed};
+use super::shared::{DataArgs, NewRowsArgs, at_least_one};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -31,6 +31,16 @@ pub(crate) struct PictureArgs {
     pub(crate) json: bool,
 }
 
+/// The model to draw.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A model file made by fit or select
+    pub(crate) model: PathBuf,
+    #[cfg(feature = "deep")]
+    #[command(flatten)]
+    pub(crate) neural: NeuralArgs,
+}
+
 /// What a row is.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Picture")]
@@ -57,17 +67,14 @@ pub(crate) enum RowKind {
 /// `lvm plot latent`.
 #[derive(Debug, Args)]
 pub(crate) struct PlotLatentArgs {
-    /// A model file made by fit or select
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
     /// The column of DATA that colours the rows: labels, or numbers
     #[arg(long, value_name = "COLUMN", help_heading = "Picture")]
     pub(crate) color: Option<String>,
     /// The two latents to draw, from 0 (those that vary most)
     #[arg(long, value_name = "I,J", value_delimiter = ',', num_args = 1, help_heading = "Picture")]
     pub(crate) axes: Vec<usize>,
-    #[cfg(feature = "deep")]
-    #[command(flatten)]
-    pub(crate) neural: NeuralArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -77,34 +84,18 @@ pub(crate) struct PlotLatentArgs {
 /// `lvm plot samples`.
 #[derive(Debug, Args)]
 pub(crate) struct PlotSamplesArgs {
-    /// A model file made by fit or select
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
     /// A table to compare the samples with (tables only)
     pub(crate) data: Option<PathBuf>,
     /// Rows to draw (64 images, 12 curves, 1000 rows of a table)
     #[arg(short = 'n', long = "rows", value_name = "N", value_parser = at_least_one)]
     pub(crate) rows: Option<usize>,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
-    pub(crate) seed: u64,
     /// Draws of x too, not E[x | z] at draws of z (always so for tables)
     #[arg(long)]
     pub(crate) noise: bool,
-    /// The counts of each row in all, where the likelihood is told them (vae)
-    #[cfg(feature = "deep")]
-    #[arg(long, value_name = "S", value_parser = at_least_one)]
-    pub(crate) size: Option<usize>,
-    /// What the new rows are told, for each column of the condition (vae)
-    #[cfg(feature = "deep")]
-    #[arg(long, value_name = "COLUMN=VALUE,...", value_delimiter = ',')]
-    pub(crate) given: Vec<String>,
-    /// Size and condition of the new rows are those of the rows of this table (vae)
-    #[cfg(feature = "deep")]
-    #[arg(long, value_name = "DATA", conflicts_with_all = ["size", "given"])]
-    pub(crate) like: Option<PathBuf>,
-    #[cfg(feature = "deep")]
     #[command(flatten)]
-    pub(crate) neural: NeuralArgs,
+    pub(crate) new: NewRowsArgs,
     #[command(flatten)]
     pub(crate) kind: KindArgs,
     #[command(flatten)]
@@ -114,14 +105,11 @@ pub(crate) struct PlotSamplesArgs {
 /// `lvm plot reconstructions`.
 #[derive(Debug, Args)]
 pub(crate) struct PlotReconstructionsArgs {
-    /// A model file made by fit or select
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
     /// Rows of DATA to draw, from 0 (evenly spread: 10 images, 9 curves; all of a table)
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', help_heading = "Picture")]
     pub(crate) rows: Vec<usize>,
-    #[cfg(feature = "deep")]
-    #[command(flatten)]
-    pub(crate) neural: NeuralArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]

@@ -133,6 +133,34 @@ pub(crate) struct StoppingArgs {
     pub(crate) tol: Option<f64>,
 }
 
+/// What new rows are drawn with.
+#[derive(Debug, Args)]
+pub(crate) struct NewRowsArgs {
+    /// Seed of the random numbers
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    pub(crate) seed: u64,
+    /// The counts of each row in all, where the likelihood is told them: zinb, multinomial (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "S", value_parser = at_least_one)]
+    pub(crate) size: Option<usize>,
+    /// What the new rows are told, for each column of the condition (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "COLUMN=VALUE,...", value_delimiter = ',')]
+    pub(crate) given: Vec<String>,
+    /// Size and condition of the new rows are those of the rows of this table, one after the other and from the start again (vae)
+    #[cfg(feature = "deep")]
+    #[arg(long, value_name = "DATA", conflicts_with_all = ["size", "given"])]
+    pub(crate) like: Option<PathBuf>,
+}
+
+#[cfg(feature = "deep")]
+impl NewRowsArgs {
+    /// The options that only neural models know, and whether they were typed.
+    pub(crate) fn neural(&self) -> [(&'static str, bool); 3] {
+        [("--size", self.size.is_some()), ("--given", !self.given.is_empty()), ("--like", self.like.is_some())]
+    }
+}
+
 /// Where a fitted model goes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]

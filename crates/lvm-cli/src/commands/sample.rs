@@ -35,21 +35,18 @@ pub(crate) fn run(args: &SampleArgs) -> Outcome {
     output::check_table_target(args.out.output.as_deref())?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
-    stored.refuse(&[
-        ("--means", args.means),
-        ("--size", args.size.is_some()),
-        ("--given", !args.given.is_empty()),
-        ("--like", args.like.is_some()),
-        ("--condition-from", args.neural.condition_from.is_some()),
-    ])?;
-    let mut rng = stream(args.seed, Purpose::Sample, 0);
+    {
+        stored.refuse(&[("--means", args.means), ("--condition-from", args.neural.condition_from.is_some())])?;
+        stored.refuse(&args.new.neural())?;
+    }
+    let mut rng = stream(args.new.seed, Purpose::Sample, 0);
     let (latents, x) = draw(args, &stored, &mut rng)?;
     let columns = stored.columns();
     let report = SampleReport {
         model: stored.family().name(),
         n: args.rows,
         d: stored.dim(),
-        seed: args.seed,
+        seed: args.new.seed,
         columns: columns.clone(),
         component: match &latents {
             Latents::Components(z) if args.with_latent => Some(z.to_vec()),

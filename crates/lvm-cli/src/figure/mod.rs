@@ -84,7 +84,7 @@ impl Pen {
 /// Says before any work whether a picture can be written there.
 pub(crate) fn check_target(path: &Path) -> Outcome {
     match ending(path).as_deref() {
-        Some("png" | "svg") => Ok(()),
+        Some("png" | "svg") => crate::output::check_folder(path),
         _ => Err(Failure::usage(format!("{}: the ending says the format; use .png or .svg", path.display()))),
     }
 }

@@ -253,7 +253,7 @@ fn one_column() {
 #[test]
 fn more_latent_dimensions_than_columns() {
     let folder = iris();
-    folder.refused("fit ppca iris.csv -q 9 -o m.lvm", 1, &["iris.csv", "9", "4"]);
+    folder.refused("fit ppca iris.csv -q 9 -o m.lvm", 1, &["iris.csv", "9 latent dimensions asked for", "4 columns", "-q"]);
     folder.refused("fit fa iris.csv -q 9 -o m.lvm", 1, &["iris.csv", "9"]);
 }
 

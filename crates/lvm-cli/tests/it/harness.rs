@@ -83,6 +83,13 @@ impl Folder {
         (ran.code, ran.err)
     }
 
+    /// Runs `lvm` with a standard output that nobody reads any more.
+    pub(crate) fn unread(&self, line: &str) -> Ran {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Ran::of(self.command(line).stdout(writer).output().unwrap())
+    }
+
     /// Runs `lvm` with standard output on a disk that is full.
     #[cfg(target_os = "linux")]
     pub(crate) fn full(&self, line: &str) -> Ran {

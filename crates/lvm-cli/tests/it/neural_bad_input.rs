@@ -55,6 +55,10 @@ fn files_that_are_something_else() {
     folder.refused("reconstruct g.lvm iris.csv", 1, &["g.lvm", "gmm"]);
     folder.refused("score g.lvm iris.csv --estimator elbo", 2, &["--estimator", "gmm"]);
     folder.refused("sample g.lvm -n 2 --means", 2, &["--means", "gmm"]);
+    for line in ["sample g.lvm -n 2 --like iris.csv", "plot samples g.lvm --like iris.csv -o z.svg"] {
+        folder.refused(line, 2, &["--like is for neural models", "gmm"]);
+    }
+    folder.refused("plot latent g.lvm iris.csv --condition-from iris.csv -o z.svg", 2, &["--condition-from", "gmm"]);
 }
 
 #[test]

@@ -24,15 +24,19 @@ fn a_folder_that_is_not_there() {
         "impute m.lvm faithful.csv -o nowhere/x.csv",
         "impute m.lvm faithful.csv --sd nowhere/x.csv",
         "verify m.lvm faithful.csv --html nowhere/x.html",
+        "plot trace m.lvm -o nowhere/x.svg",
+        "plot latent m.lvm faithful.csv -o nowhere/x.png",
     ] {
         folder.refused(line, 1, &["nowhere/x.", "no folder nowhere", "make it first"]);
     }
+    folder.refused("map m.lvm faithful.csv -o r0.csv/x.csv", 1, &["r0.csv is a file, not a folder"]);
+    folder.refused("map m.lvm r0.csv/x.csv", 1, &["r0.csv/x.csv", "hint: a part of this path is a file"]);
 }
 
 #[test]
 fn a_folder_where_a_file_belongs() {
     let folder = with_models();
-    for name in ["folder", "folder.csv", "folder.html"] {
+    for name in ["folder", "folder.csv", "folder.html", "folder.svg"] {
         std::fs::create_dir(folder.path(name)).unwrap();
     }
     for line in [
@@ -41,9 +45,20 @@ fn a_folder_where_a_file_belongs() {
         "infer m.lvm faithful.csv --method exact -o folder.csv",
         "impute m.lvm faithful.csv --sd folder.csv",
         "verify m.lvm faithful.csv --html folder.html",
+        "plot trace m.lvm -o folder.svg",
     ] {
         folder.refused(line, 1, &["folder", "cannot write", "name a file in it"]);
     }
+}
+
+#[test]
+fn what_is_there_is_replaced() {
+    let folder = with_models().with("x.csv", "old\n").with("old.lvm", "old");
+    let before = folder.files();
+    folder.fine("map m.lvm faithful.csv -o x.csv");
+    folder.fine("fit ppca faithful.csv -q 1 -o old.lvm");
+    assert!(folder.read("x.csv").starts_with("component\n") && folder.read("x.csv").lines().count() == 273);
+    assert_eq!((folder.fine("info old.lvm"), folder.files()), (folder.fine("info p.lvm"), before));
 }
 
 #[test]
@@ -57,34 +72,55 @@ fn an_ending_that_names_no_format() {
     folder.refused("verify m.lvm faithful.csv --html x.pdf", 2, &["x.pdf", ".html"]);
 }
 
+/// Every way to print an answer: clap's own, people's, JSON, tables.
+const PRINTED: [&str; 21] = [
+    "--help",
+    "--version",
+    "help fit",
+    "fit --help",
+    "fit gmm --help",
+    "fit gmm faithful.csv -k 2",
+    "fit gmm faithful.csv -k 2 --json",
+    "select gmm faithful.csv --max 2",
+    "score m.lvm faithful.csv",
+    "score m.lvm faithful.csv -o -",
+    "posterior m.lvm faithful.csv",
+    "map m.lvm faithful.csv",
+    "infer m.lvm faithful.csv --method exact",
+    "infer p.lvm faithful.csv --method mean-field --json",
+    "sample m.lvm -n 100000",
+    "impute m.lvm faithful.csv",
+    "info m.lvm",
+    "compare m.lvm p.lvm faithful.csv",
+    "verify m.lvm faithful.csv",
+    "plot trace m.lvm -o t.svg --json",
+    "doctor",
+];
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_under_standard_output() {
     let folder = with_models();
-    for line in [
-        "fit gmm faithful.csv -k 2",
-        "fit gmm faithful.csv -k 2 --json",
-        "select gmm faithful.csv --max 2",
-        "score m.lvm faithful.csv",
-        "score m.lvm faithful.csv -o -",
-        "posterior m.lvm faithful.csv",
-        "map m.lvm faithful.csv",
-        "infer m.lvm faithful.csv --method exact",
-        "infer p.lvm faithful.csv --method mean-field --json",
-        "sample m.lvm -n 100000",
-        "impute m.lvm faithful.csv",
-        "info m.lvm",
-        "compare m.lvm p.lvm faithful.csv",
-        "verify m.lvm faithful.csv",
-        "doctor",
-    ] {
+    for line in PRINTED {
         let ran = folder.full(line);
         assert_eq!(ran.code, 1, "{line}: {ran:?}");
         for word in ["error: standard output", "No space left", "free some"] {
             assert!(ran.err.contains(word), "{line}: no {word:?} in {}", ran.err);
         }
     }
-    assert_eq!(folder.files(), ["faithful.csv", "m.lvm", "p.lvm", "r0.csv"]);
+    assert_eq!(folder.files(), ["faithful.csv", "m.lvm", "p.lvm", "r0.csv", "t.svg"]);
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let folder = with_models();
+    for line in PRINTED {
+        let ran = folder.unread(line);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{line}");
+    }
+    // what is wrong is still said
+    let ran = folder.unread("fit gmm");
+    assert!(ran.code == 2 && ran.err.starts_with("error: "), "{ran:?}");
 }
 
 #[cfg(target_os = "linux")]

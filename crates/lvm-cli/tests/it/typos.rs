@@ -17,6 +17,14 @@ fn help_and_version_are_answers() {
     assert!(folder.fine("--help").contains("lvm fit gmm iris.csv -k 3"));
     assert!(folder.fine("fit gmm --help").contains("kmeans++"));
     assert!(folder.fine("--version").starts_with("lvm 0."));
+    // each under its heading
+    let samples = folder.fine("plot samples --help");
+    let at = |words: &str| samples.find(words).unwrap_or_else(|| panic!("no {words:?} in {samples}"));
+    let order =
+        ["Arguments:", "A table to compare the samples with", "Options:", "Seed of the random numbers", "Picture:", "--image", "Output:"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{samples}");
+    let neural = samples.find("Neural models:").unwrap_or(samples.len());
+    assert!(at("Seed of the random numbers") < neural, "{samples}");
 }
 
 #[test]
@@ -58,7 +66,13 @@ fn something_left_out() {
     let folder = iris();
     folder.refused("fit gmm iris.csv", 2, &["-k K", "lvm select gmm"]);
     folder.refused("fit ppca iris.csv", 2, &["--components <Q>"]);
-    folder.refused("fit gmm -k 3", 2, &["DATA"]);
+    folder.refused("fit gmm -k 3", 2, &["DATA", "hint: DATA is the table", "Usage: lvm fit gmm"]);
+    folder.refused("score iris.csv", 2, &["hint: the model comes first and the table after it", "Usage: lvm score"]);
+    folder.refused("score", 2, &["hint: MODEL is a file that lvm fit or lvm select wrote", "DATA is the table"]);
+    folder.refused("info", 2, &["hint: MODEL is a file"]);
+    folder.refused("infer m.lvm iris.csv", 2, &["--method", "hint: METHOD is exact, mean-field"]);
+    let ran = folder.lvm("fit");
+    assert!(ran.code == 2 && ["gmm", "ppca", "fa", "lda"].iter().all(|name| ran.err.contains(name)), "{ran:?}");
     folder.refused("select gmm iris.csv", 2, &["--max"]);
     folder.refused("sample m.lvm", 2, &["--rows <N>"]);
 }
@@ -81,7 +95,9 @@ fn options_that_do_not_go_together() {
 fn files_that_are_not_there_or_not_tables() {
     let folder = iris().with("notes.lvm", "these are notes");
     folder.refused("fit gmm irsi.csv -k 3", 1, &["irsi.csv", "cannot open", "did you mean iris.csv?"]);
-    folder.refused("fit gmm . -k 3", 1, &["."]);
+    folder.refused("fit gmm . -k 3", 1, &["cannot read", "hint: name a file in that folder"]);
+    folder.refused("score . iris.csv", 1, &["cannot read", "hint: name a file in that folder"]);
+    folder.refused("info .", 1, &["hint: name a file in that folder"]);
     folder.refused("score nowhere.lvm iris.csv", 1, &["nowhere.lvm"]);
     folder.refused("info notes.lvm", 1, &["notes.lvm"]);
     folder.refused("score iris.csv iris.csv", 1, &["iris.csv", "lvm fit"]);
@@ -90,7 +106,8 @@ fn files_that_are_not_there_or_not_tables() {
 #[test]
 fn a_column_that_is_not_there() {
     let folder = iris();
-    folder.refused("fit gmm iris.csv -k 2 --columns Sepal.Lenght", 1, &["Sepal.Lenght", "Sepal.Length"]);
+    folder.refused("fit gmm iris.csv -k 2 --columns Sepal.Lenght", 1, &["\"Sepal.Lenght\"", "did you mean Sepal.Length?"]);
+    folder.refused("fit gmm iris.csv -k 2 --without Petal.Wdth", 1, &["\"Petal.Wdth\"", "did you mean Petal.Width?"]);
     folder.refused("fit gmm iris.csv -k 2 --weights w", 1, &["\"w\"", "Petal.Width"]);
     folder.refused("fit gmm iris.csv -k 2 --columns 7", 1, &["\"7\"", "Sepal.Length"]);
 }
@@ -114,7 +131,25 @@ fn options_of_another_family() {
     folder.refused("sample p.lvm -n 3 --latent 1,2,3", 2, &["3 numbers", "2 latent"]);
     folder.refused("posterior g.lvm iris.csv --covariance", 2, &["PPCA"]);
     folder.refused("map p.lvm iris.csv --bartlett", 2, &["factor analysis"]);
-    folder.refused("fit gmm iris.csv -k 2 --init p.lvm", 1, &["p.lvm", "Gaussian mixture"]);
+    folder.refused("fit gmm iris.csv -k 2 --init p.lvm", 1, &["p.lvm", "family ppca", "Gaussian mixture", "hint: --init goes on"]);
+    folder.refused("score g.lvm iris.csv --without Sepal.Width", 1, &["--without leaves out Sepal.Width", "g.lvm", "needs the column"]);
+    folder.refused("score g.lvm iris.csv --columns Sepal.Width", 1, &["1 column of numbers", "g.lvm needs 4"]);
+}
+
+#[test]
+fn options_of_another_command() {
+    let folder = iris();
+    folder.refused(
+        "fit ppca iris.csv -q 2 --covariance full",
+        2,
+        &["'--covariance'", "an option of lvm fit gmm, lvm fit bgmm, not of lvm fit ppca"],
+    );
+    folder.refused("fit gmm iris.csv -k 2 --rotation=varimax", 2, &["an option of lvm fit fa, not of lvm fit gmm"]);
+    folder.refused("fit gmm iris.csv -k 2 --max 5", 2, &["lvm select gmm", "not of lvm fit gmm"]);
+    folder.refused("fit gmm iris.csv --factors 2", 2, &["'--factors'", "-k is the number of components"]);
+    folder.refused("fit fa iris.csv --components 2", 2, &["'--components'", "-q is the number of latent dimensions or factors"]);
+    folder.refused("score g.lvm iris.csv --bartlett", 2, &["an option of lvm map, not of lvm score"]);
+    folder.refused("doctor iris.csv", 2, &["'iris.csv'", "takes no file"]);
 }
 
 #[test]
@@ -122,7 +157,9 @@ fn model_and_table_in_each_others_place() {
     let folder = iris().with("notes", "some words\nin lines\n");
     folder.fine("fit gmm iris.csv -k 2 -o g.lvm");
     folder.refused("fit gmm g.lvm -k 2", 1, &["g.lvm", "a model file", "a table of rows belongs here"]);
-    folder.refused("score g.lvm g.lvm", 1, &["a table of rows belongs here"]);
+    folder.refused("score g.lvm g.lvm", 1, &["a table of rows belongs here", ".csv, .tsv or .npy"]);
+    folder.refused("compare g.lvm g.lvm", 1, &["g.lvm", "a table of rows belongs here"]);
+    folder.refused("plot latent iris.csv g.lvm -o z.svg", 1, &["iris.csv", "the model comes first"]);
     folder.refused("score iris.csv g.lvm", 1, &["the model comes first"]);
     folder.refused("info notes", 1, &["this is a table"]);
     folder.refused("sample g.lvm iris.csv -n 3", 2, &["'iris.csv'", "no table"]);

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Method {
     /// Newton steps in log ψ on the likelihood with W profiled out: ten iterations, say. Of more than 96 columns an iteration is a run of
-    /// up to twelve quasi-Newton steps, which remember each other and nothing from before: two iterations, say.
+    /// up to twelve quasi-Newton steps, which remember each other and nothing from before.
     #[default]
     QuasiNewton,
     /// EM (Rubin & Thayer 1982): simple, monotone, slow; hundreds to many thousands of iterations.

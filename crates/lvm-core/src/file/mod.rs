@@ -121,6 +121,20 @@ pub fn encode(model: &Model, header: &Header) -> Result<Vec<u8>> {
 
 /// The bytes of a file of a model of another crate: its kind, its D, its arrays, and what it needs besides numbers as fields of the JSON.
 ///
+/// ```
+/// use lvm_core::file::{Header, Tensors, contents, encode_kind};
+/// use ndarray::{Ix1, array};
+/// use std::collections::BTreeMap;
+/// let mut tensors = Tensors::default();
+/// tensors.put("rates", &array![0.5, 2.0]);
+/// let header = Header { columns: vec!["wine".into(), "bread".into()], ..Header::default() };
+/// let bytes = encode_kind("poisson", 2, &tensors, &BTreeMap::from([("link", "log")]), &header)?;
+/// let mut back = contents(&bytes)?;
+/// assert_eq!((back.kind.as_str(), &back.header), ("poisson", &header));
+/// assert_eq!(back.tensors.take::<Ix1>("rates")?, array![0.5, 2.0]);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
+///
 /// # Errors
 /// If the header does not name every column exactly once.
 pub fn encode_kind(kind: &str, dim: usize, tensors: &Tensors, particulars: &impl Serialize, header: &Header) -> Result<Vec<u8>> {

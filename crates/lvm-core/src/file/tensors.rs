@@ -14,6 +14,18 @@ pub fn broken(message: impl Into<String>) -> Error {
 }
 
 /// f64 arrays by name: the parameters of a model in a file.
+///
+/// ```
+/// use lvm_core::file::Tensors;
+/// use ndarray::{Ix1, Ix2, array};
+/// let mut tensors = Tensors::default();
+/// tensors.put("mean", &array![1.0, 2.0]);
+/// assert!(tensors.clone().take::<Ix2>("mean").is_err());
+/// assert_eq!(tensors.take::<Ix1>("mean")?, array![1.0, 2.0]);
+/// // what is not taken belongs to no model
+/// tensors.finish()?;
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tensors(BTreeMap<String, Tensor>);
 

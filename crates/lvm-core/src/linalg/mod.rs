@@ -50,6 +50,17 @@ fn fit(what: &str, a: usize, b: usize) {
 
 /// Lower Cholesky factor L of A = L Lᵀ; reads the lower triangle of `a`, the upper of the result is zero.
 ///
+/// ```
+/// use lvm_core::linalg::{cholesky, cholesky_solve, log_det};
+/// use ndarray::array;
+/// let l = cholesky(array![[4.0, 2.0], [2.0, 5.0]].view()).unwrap();
+/// assert_eq!(l, array![[2.0, 0.0], [1.0, 2.0]]);
+/// assert!((log_det(l.view()) - 16.0_f64.ln()).abs() < 1e-15 * 4.0);
+/// let mut x = array![[8.0], [12.0]];
+/// cholesky_solve(l.view(), x.view_mut());
+/// assert!((x - array![[1.0], [2.0]]).iter().all(|e: &f64| e.abs() < 1e-14));
+/// ```
+///
 /// # Errors
 /// If a leading minor is not positive or not finite.
 ///
@@ -61,6 +72,15 @@ pub fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64>, NotP
 }
 
 /// Eigenvalues in descending order and eigenvectors as columns of a symmetric matrix; reads the lower triangle.
+///
+/// ```
+/// use lvm_core::linalg::eigh;
+/// use ndarray::array;
+/// let (values, vectors) = eigh(array![[2.0, 1.0], [1.0, 2.0]].view())?;
+/// assert!((values[0] - 3.0).abs() < 1e-14 && (values[1] - 1.0).abs() < 1e-14);
+/// assert!((vectors[[0, 0]] - vectors[[1, 0]]).abs() < 1e-14);
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the iteration does not converge, or the matrix is not finite or not square.
@@ -75,6 +95,15 @@ pub fn eigh(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
 }
 
 /// Thin singular value decomposition A = U diag(s) Vᵀ, s descending: U (m, r), s (r), Vᵀ (r, n) with r = min(m, n).
+///
+/// ```
+/// use lvm_core::linalg::svd;
+/// use ndarray::array;
+/// let (u, s, vt) = svd(array![[3.0, 0.0], [0.0, -2.0], [0.0, 0.0]].view())?;
+/// assert!((s[0] - 3.0).abs() < 1e-14 && (s[1] - 2.0).abs() < 1e-14);
+/// assert_eq!((u.dim(), vt.dim()), ((3, 2), (2, 2)));
+/// # Ok::<(), lvm_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the iteration does not converge or the matrix is not finite.

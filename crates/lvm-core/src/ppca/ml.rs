@@ -1,7 +1,7 @@
 //! Maximum likelihood in closed form.
 
 use super::{Ppca, Solver, Spectrum};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, count};
 use crate::fit::{Fitted, Repair, RepairKind, Status, Watch, unwatched};
 use crate::linear_gaussian::LOG_2PI;
 use crate::mutant::planted;
@@ -74,7 +74,7 @@ impl PpcaMl {
 pub(super) fn check_components(q: usize, d: usize) -> Result<()> {
     if q >= d && d > 0 {
         let leave = if d == 1 { "1 column leaves".to_owned() } else { format!("{d} columns leave") };
-        let message = format!("{q} asked for, but {leave} a direction for the noise only up to {}", d - 1);
+        let message = format!("{} asked for, but {leave} a direction for the noise only up to {}", count(q, "latent dimension"), d - 1);
         return Err(Error::config("components", message));
     }
     Ok(())

@@ -10,6 +10,13 @@ use std::f64::consts::PI;
 /// P(a, x) = γ(a, x)/Γ(a), the distribution function of Gamma(a, 1) at x, for a > 0, x ≥ 0.
 ///
 /// Relative error below 1e-12 down to results of 1e-290; cost O(√a) at x ≈ a. NaN outside the range; 1 for a = 0.
+///
+/// ```
+/// use lvm_core::special::{gammainc_lower, gammainc_upper};
+/// // Gamma(1, 1) is the exponential distribution
+/// assert!((gammainc_lower(1.0, 1.0) - (1.0 - (-1.0_f64).exp())).abs() < 1e-12);
+/// assert!((gammainc_upper(1.0, 1.0) - (-1.0_f64).exp()).abs() < 1e-12);
+/// ```
 pub fn gammainc_lower(a: f64, x: f64) -> f64 {
     tails(a, x).0
 }

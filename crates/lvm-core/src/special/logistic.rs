@@ -1,6 +1,13 @@
 //! The logistic function and its relatives, without overflow and without cancellation.
 
 /// σ(x) = 1 / (1 + e⁻ˣ); relative error a few ulp for every x, underflowing to 0 below −745.
+///
+/// ```
+/// use lvm_core::special::{logit, sigmoid, softplus};
+/// assert_eq!((sigmoid(0.0), sigmoid(-1000.0), sigmoid(1000.0)), (0.5, 0.0, 1.0));
+/// assert!((logit(sigmoid(-3.0)) + 3.0).abs() < 1e-14);
+/// assert!((softplus(0.0) - 2.0_f64.ln()).abs() < 1e-15 && softplus(1000.0) == 1000.0);
+/// ```
 pub fn sigmoid(x: f64) -> f64 {
     if x >= 0.0 {
         1.0 / (1.0 + (-x).exp())

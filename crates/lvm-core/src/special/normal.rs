@@ -14,6 +14,15 @@ pub fn erfc(x: f64) -> f64 {
 }
 
 /// Φ(x), the standard normal distribution function; relative error below 2e-13 (x² ulp) down to underflow at −38.
+///
+/// ```
+/// use lvm_core::special::{log_norm_cdf, norm_cdf, norm_quantile};
+/// assert!((norm_cdf(1.0) - 0.8413447460685429).abs() < 1e-14);
+/// // far out Φ underflows and its logarithm does not
+/// assert_eq!(norm_cdf(-40.0), 0.0);
+/// assert!((log_norm_cdf(-40.0) + 804.6084420137539).abs() < 1e-9);
+/// assert!((norm_quantile(0.975) - 1.959963984540054).abs() < 1e-12);
+/// ```
 pub fn norm_cdf(x: f64) -> f64 {
     0.5 * erfc(-x * FRAC_1_SQRT_2)
 }

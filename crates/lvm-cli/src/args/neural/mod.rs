@@ -19,13 +19,13 @@ use std::path::PathBuf;
 
 /// Where a neural model is computed, and where it is told what.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Neural models")]
 pub(crate) struct NeuralArgs {
     /// Where neural models are computed: auto, cpu, or cuda:0, cuda:1, … (auto: a GPU where there is one)
-    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    // headings of their own: one for the whole would be that of what comes after, too
+    #[arg(long, value_name = "DEVICE", value_parser = device, help_heading = "Neural models")]
     pub(crate) device: Option<Device>,
     /// A table of the same rows that has the columns of --condition, where DATA has not
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Neural models")]
     pub(crate) condition_from: Option<PathBuf>,
 }
 

@@ -1,7 +1,7 @@
 //! New rows from a neural model.
 
 use super::{Neural, by_rows};
-use crate::args::{DataArgs, FormatArgs, InterpolateArgs, SampleArgs};
+use crate::args::{DataArgs, FormatArgs, InterpolateArgs, NewRowsArgs, SampleArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::output::{self, Emit, Numbers, latent_names};
@@ -17,7 +17,6 @@ use lvm_deep::tensor::{from_matrix, to_matrix};
 use lvm_deep::{Kind, Tensor};
 use ndarray::{Array2, Axis, concatenate};
 use serde::Serialize;
-use std::path::Path;
 
 #[derive(Serialize)]
 struct GeneratedReport {
@@ -46,17 +45,16 @@ pub(crate) fn sample(args: &SampleArgs) -> Outcome {
     }
     let z = match args.latent.is_empty() {
         true => {
-            let mut noise = Noise::new(args.seed, Purpose::Sample, 1, kind, device);
+            let mut noise = Noise::new(args.new.seed, Purpose::Sample, 1, kind, device);
             tch::no_grad(|| neural.vae.parts.prior.sample(args.rows as i64, &mut noise))
         }
         false => from_matrix(&Array2::from_shape_fn((args.rows, l), |(_, k)| args.latent[k]), kind, device),
     };
-    let told = NewRows { size: args.size, given: &args.given, like: args.like.as_deref() };
-    let like = told.rows(&neural, args.rows)?;
+    let like = rows_like(&neural, args.rows, &args.new)?;
     let fault = |error: lvm_core::Error| Failure::fault(format!("{}: {error}", neural.path));
     let x = match args.means {
         true => generation::decode(&neural.vae, &z, Some(&like)),
-        false => generation::sample_given(&neural.vae, &z, Some(&like), args.seed),
+        false => generation::sample_given(&neural.vae, &z, Some(&like), args.new.seed),
     };
     let (z, x) = (to_matrix(&z).map_err(fault)?, to_matrix(&x.map_err(fault)?).map_err(fault)?);
     let columns = neural.columns();
@@ -64,7 +62,7 @@ pub(crate) fn sample(args: &SampleArgs) -> Outcome {
         model: "vae",
         n: args.rows,
         d: columns.len(),
-        seed: Some(args.seed),
+        seed: Some(args.new.seed),
         columns: columns.clone(),
         z: args.with_latent.then(|| nested(z.view())),
         x: if args.out.json { nested(x.view()) } else { Vec::new() },
@@ -73,44 +71,35 @@ pub(crate) fn sample(args: &SampleArgs) -> Outcome {
     Emit { what: "sample", out: &args.out, skipped: &[] as &[Skipped] }.emit(&numbers, &report)
 }
 
-/// What new rows are told: a condition, and their size where the likelihood needs it.
-pub(crate) struct NewRows<'a> {
-    pub(crate) size: Option<usize>,
-    pub(crate) given: &'a [String],
-    pub(crate) like: Option<&'a Path>,
-}
-
-impl NewRows<'_> {
-    /// So many rows that have it.
-    fn rows(&self, neural: &Neural, n: usize) -> Outcome<Batch> {
-        let n = n as i64;
-        if let Some(path) = self.like {
-            let data = DataArgs::of(path.to_owned());
-            let input = neural.input(&data)?;
-            let rows = neural.dataset(&input, &data.format)?.rows;
-            let picked: Vec<i64> = (0..n).map(|i| i % rows.n_rows()).collect();
-            return Ok(rows.select(&Tensor::from_slice(&picked).to_device(rows.x.device())));
-        }
-        let told = told_once(neural, self.given)?.map(|told| told.expand([n, -1], false).contiguous());
-        generation::rows_of_size(&neural.vae, n, self.size.map(|size| size as f64), told.as_ref()).map_err(|error| match error.kind() {
-            ErrorKind::Config { field: "size", message } => {
-                let hint = if self.size.is_some() { "" } else { "\n  hint: --size S, or --like DATA for the sizes of its rows" };
-                Failure::usage(format!("{}: the size {message}{hint}", neural.path))
-            }
-            _ => Failure::fault(format!("{}: {error}", neural.path)),
-        })
+/// So many rows that have what new rows are told: a condition, and their size where the likelihood needs it.
+fn rows_like(neural: &Neural, n: usize, new: &NewRowsArgs) -> Outcome<Batch> {
+    let n = n as i64;
+    if let Some(path) = &new.like {
+        let data = DataArgs::of(path.clone());
+        let input = neural.input(&data)?;
+        let rows = neural.dataset(&input, &data.format)?.rows;
+        let picked: Vec<i64> = (0..n).map(|i| i % rows.n_rows()).collect();
+        return Ok(rows.select(&Tensor::from_slice(&picked).to_device(rows.x.device())));
     }
+    let told = told_once(neural, &new.given)?.map(|told| told.expand([n, -1], false).contiguous());
+    generation::rows_of_size(&neural.vae, n, new.size.map(|size| size as f64), told.as_ref()).map_err(|error| match error.kind() {
+        ErrorKind::Config { field: "size", message } => {
+            let hint = if new.size.is_some() { "" } else { "\n  hint: --size S, or --like DATA for the sizes of its rows" };
+            Failure::usage(format!("{}: the size {message}{hint}", neural.path))
+        }
+        _ => Failure::fault(format!("{}: {error}", neural.path)),
+    })
 }
 
 /// New rows, and whether they are draws of x and no means: decoders that build rows entry after entry have no mean given z.
-pub(crate) fn drawn(neural: &Neural, n: usize, seed: u64, noise: bool, told: &NewRows<'_>) -> Outcome<(Array2<f64>, bool)> {
+pub(crate) fn drawn(neural: &Neural, n: usize, noise: bool, new: &NewRowsArgs) -> Outcome<(Array2<f64>, bool)> {
     let (kind, device) = (neural.vae.parameters.kind(), neural.vae.parameters.device());
-    let like = told.rows(neural, n)?;
-    let z = tch::no_grad(|| neural.vae.parts.prior.sample(n as i64, &mut Noise::new(seed, Purpose::Sample, 1, kind, device)));
+    let like = rows_like(neural, n, new)?;
+    let z = tch::no_grad(|| neural.vae.parts.prior.sample(n as i64, &mut Noise::new(new.seed, Purpose::Sample, 1, kind, device)));
     let stepwise = matches!(neural.vae.architecture.decoder, DecoderSpec::Recurrent(_) | DecoderSpec::Attention(_));
     let noise = noise || stepwise;
     let x = match noise {
-        true => generation::sample_given(&neural.vae, &z, Some(&like), seed),
+        true => generation::sample_given(&neural.vae, &z, Some(&like), new.seed),
         false => generation::decode(&neural.vae, &z, Some(&like)),
     };
     let x = x.and_then(|x| to_matrix(&x)).map_err(|error| Failure::fault(format!("{}: {error}", neural.path)))?;

@@ -17,7 +17,7 @@ pub(crate) use condition::Told;
 pub(super) use evidence::score;
 pub(crate) use evidence::{annealed_sandwich, compared, log_evidence};
 pub(super) use fit::fit;
-pub(crate) use generate::{NewRows, centres, drawn, reconstructed};
+pub(crate) use generate::{centres, drawn, reconstructed};
 pub(super) use generate::{interpolate, sample};
 pub(super) use ood::ood;
 pub(super) use resume::resume;

@@ -17,9 +17,6 @@ const GROUPS: usize = 12;
 /// Draws the latents.
 pub(super) fn run(args: &PlotLatentArgs) -> Outcome {
     figure::check_target(&args.out.output)?;
-    #[cfg(feature = "deep")]
-    let source = Source::load(&args.model, &args.neural)?;
-    #[cfg(not(feature = "deep"))]
     let source = Source::load(&args.model)?;
     let input = source.input(&args.data, args.color.as_deref())?;
     let scene = match &source {

@@ -15,9 +15,6 @@ use ndarray::{Array2, Axis};
 /// `lvm plot samples`.
 pub(super) fn samples(args: &PlotSamplesArgs) -> Outcome {
     figure::check_target(&args.out.output)?;
-    #[cfg(feature = "deep")]
-    let source = Source::load(&args.model, &args.neural)?;
-    #[cfg(not(feature = "deep"))]
     let source = Source::load(&args.model)?;
     let kind = source.kind(&args.kind)?;
     let n = args.rows.unwrap_or(match kind {
@@ -31,7 +28,7 @@ pub(super) fn samples(args: &PlotSamplesArgs) -> Outcome {
     let (x, drawn) = drawn(&source, args, n, args.noise || kind == Kind::Table)?;
     let what = if drawn { "x ~ p(x | z)" } else { "E[x | z]" };
     let title = format!("{}: samples", source.path());
-    let note = format!("{what} at z ~ p(z), seed {}", args.seed);
+    let note = format!("{what} at z ~ p(z), seed {}", args.new.seed);
     match kind {
         Kind::Images(shape) => {
             let rows: Vec<Vec<f64>> = x.rows().into_iter().map(|row| row.to_vec()).collect();
@@ -58,14 +55,11 @@ fn drawn(source: &Source, args: &PlotSamplesArgs, n: usize, noise: bool) -> Outc
     match source {
         Source::Exact(stored) => {
             #[cfg(feature = "deep")]
-            stored.refuse(&[("--size", args.size.is_some()), ("--given", !args.given.is_empty()), ("--like", args.like.is_some())])?;
-            exact(stored, args.seed, n, noise)
+            stored.refuse(&args.new.neural())?;
+            exact(stored, args.new.seed, n, noise)
         }
         #[cfg(feature = "deep")]
-        Source::Neural(neural) => {
-            let told = crate::commands::neural::NewRows { size: args.size, given: &args.given, like: args.like.as_deref() };
-            crate::commands::neural::drawn(neural, n, args.seed, noise, &told)
-        }
+        Source::Neural(neural) => crate::commands::neural::drawn(neural, n, noise, &args.new),
     }
 }
 
@@ -96,9 +90,6 @@ fn exact(stored: &Stored, seed: u64, n: usize, noise: bool) -> Outcome<(Array2<f
 /// `lvm plot reconstructions`.
 pub(super) fn reconstructions(args: &PlotReconstructionsArgs) -> Outcome {
     figure::check_target(&args.out.output)?;
-    #[cfg(feature = "deep")]
-    let source = Source::load(&args.model, &args.neural)?;
-    #[cfg(not(feature = "deep"))]
     let source = Source::load(&args.model)?;
     let kind = source.kind(&args.kind)?;
     let input = source.input(&args.data, None)?;

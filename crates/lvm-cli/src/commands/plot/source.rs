@@ -1,10 +1,9 @@
 //! What a picture is made from: a model of any family that can answer, and what its rows are.
 
-use crate::args::{DataArgs, KindArgs, RowKind};
+use crate::args::{DataArgs, KindArgs, ModelArgs, RowKind};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::stored::{self, Model, Stored};
-use std::path::Path;
 
 /// A model of any family.
 pub(super) enum Source {
@@ -14,17 +13,15 @@ pub(super) enum Source {
 }
 
 impl Source {
-    #[cfg(not(feature = "deep"))]
-    pub(super) fn load(path: &Path) -> Outcome<Self> {
-        Ok(Source::Exact(Box::new(stored::load(path)?)))
-    }
-
-    #[cfg(feature = "deep")]
-    pub(super) fn load(path: &Path, args: &crate::args::NeuralArgs) -> Outcome<Self> {
-        match stored::is_neural(path) {
-            true => Ok(Source::Neural(Box::new(crate::commands::neural::Neural::load(path, args)?))),
-            false => Ok(Source::Exact(Box::new(stored::load(path)?))),
+    pub(super) fn load(args: &ModelArgs) -> Outcome<Self> {
+        #[cfg(feature = "deep")]
+        if stored::is_neural(&args.model) {
+            return Ok(Source::Neural(Box::new(crate::commands::neural::Neural::load(&args.model, &args.neural)?)));
         }
+        let stored = stored::load(&args.model)?;
+        #[cfg(feature = "deep")]
+        stored.refuse(&[("--condition-from", args.neural.condition_from.is_some())])?;
+        Ok(Source::Exact(Box::new(stored)))
     }
 
     pub(super) fn path(&self) -> &str {
