@@ -5,7 +5,7 @@
 //! Published (static binarisation, nats): VAE 784-400-z40 by importance sampling with 200 draws, log p ≥ −89.78; IWAE with k = 50 and layers
 //! 200-200-z50, L_5000 = −87.10. `--full` is their protocol (500 epochs at 1e-4 in batches of 100; 3280 epochs by Burda's schedule in batches of 20),
 //! which is for a GPU; without it the same nets are trained for as many epochs as a CPU does in under an hour. `--quick` takes a minute and shows
-//! only that it works. Also: --epochs, --rate, --rows (training), --test-rows, --draws.
+//! only that it works. The epoch is chosen by rows of the validation file. Also: --epochs, --rate, --rows (training), --test-rows, --draws.
 
 #![allow(clippy::print_stdout)]
 

@@ -4,7 +4,7 @@
 //!
 //! p(z) p(x | z) with z one of K values is a mixture of multinomials; q(z | x) is read off by a net. Printed: the words that tell each group
 //! from the rest, agreement with the 20 newsgroups that the documents come from (which training never sees), and perplexity exp(−Σ log p/Σ length),
-//! where log p is that of the words in their order, so without the multinomial coefficient.
+//! where log p is that of the words in their order, so without the multinomial coefficient. No epoch is chosen: the last one is the model.
 
 #![allow(clippy::print_stdout)]
 

@@ -32,13 +32,17 @@ fn the_json_contract() {
         let part = |of: &str| e["train"][of].as_f64().unwrap();
         // the same sums in another order, in f32
         assert!(difference(&[part("bound")], &[part("reconstruction") - part("kl")]) < 1e-5);
+        assert!(e["active"].as_u64().is_some_and(|active| active <= 2), "{e}");
     }
     // decoder 2·8 + 8 + 8·4 + 4, variances 4; encoder 4·8 + 8 + 8·4 + 4
     assert_eq!((fit["n_parameters"].as_u64(), fit["n_encoder_parameters"].as_u64()), (Some(64), Some(76)));
     let info = folder.json("info m.lvm");
     assert_eq!((&info["trace"], &info["latents"], &info["columns"]), (&fit["trace"], &fit["latents"], &fit["columns"]));
     assert!(folder.fine("info m.lvm").contains("[model.encoder.mlp]"));
-    assert!(folder.fine("fit vae iris.csv --epochs 2").contains("not saved"));
+    let said = folder.fine("fit vae iris.csv --epochs 2");
+    assert!(said.contains("not saved"), "{said}");
+    let head: Vec<&str> = said.lines().find(|line| line.starts_with("epoch")).unwrap().split_whitespace().collect();
+    assert_eq!(head, ["epoch", "bound", "reconstruction", "KL", "held", "out", "KL", "held", "out", "active", "rate"]);
 }
 
 #[test]

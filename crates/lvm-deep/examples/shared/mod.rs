@@ -7,7 +7,7 @@ use lvm_core::random::{Purpose, stream};
 use lvm_data::{ReadOptions, Table};
 use lvm_deep::data::{Batch, Dataset};
 use lvm_deep::device::Device;
-use lvm_deep::tasks::Activity;
+use lvm_deep::tasks::{Activity, Information};
 use lvm_deep::train::record::Means;
 use lvm_deep::train::{Trained, Training};
 use lvm_deep::vae::Vae;
@@ -103,25 +103,38 @@ pub(crate) fn processor_seconds() -> Option<f64> {
     Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / 100.0)
 }
 
-/// Trains with a line now and then, at most `--minutes` long.
-pub(crate) fn train(training: &Training, vae: Vae, data: &Dataset, held_out: Option<&Dataset>, arguments: &Arguments) -> Outcome<Trained> {
+/// Numbers of `n` rows at most to train on, and of a tenth as many others by which the epoch is chosen; at random, the same every time.
+pub(crate) fn to_train_and_choose_by(rows: usize, n: usize) -> (Vec<usize>, Vec<usize>) {
+    let n = n.min(rows * 10 / 11);
+    let order = shuffled(rows, 0);
+    (order[..n].to_vec(), order[n..n + (n / 10).max(1)].to_vec())
+}
+
+/// Trains with a line now and then, at most `--minutes` long, and goes back to the epoch with the best bound of `valid`. Those rows must not be
+/// the ones that figures are reported of: a bound that was chosen as the largest of many is too large.
+pub(crate) fn train(training: &Training, vae: Vae, data: &Dataset, valid: Option<&Dataset>, arguments: &Arguments) -> Outcome<Trained> {
     let minutes: f64 = arguments.option("minutes", f64::INFINITY)?;
     let start = Instant::now();
     let mut state = training.init(vae, data, arguments.option("seed", 1)?)?;
     let every = (training.epochs / 10).max(1);
-    let status = training.run(&mut state, data, held_out, &mut |state| {
+    let few = data.rows.narrow(0, data.rows.n_rows().min(1000));
+    let status = training.run(&mut state, data, valid, &mut |state| {
         let late = start.elapsed().as_secs_f64() > 60.0 * minutes;
         let done = state.epochs.len();
         if let Some(epoch) = state.epochs.last().filter(|_| done.is_multiple_of(every) || late || done == 1) {
-            let held_out = epoch.held_out.map_or_else(String::new, |h| format!(", held out {:.3}", h.bound));
+            let valid = epoch.held_out.map_or_else(String::new, |h| format!(", held out {:.3}", h.bound));
             let Means { bound, reconstruction, kl } = epoch.train;
-            println!(
-                "epoch {done:5}: bound {bound:.3} = {reconstruction:.3} - {kl:.3}{held_out} nats a row; {:.0} s",
-                start.elapsed().as_secs_f64()
-            );
+            let seconds = start.elapsed().as_secs_f64();
+            let left = (seconds / done as f64 * (training.epochs - done) as f64).min(60.0 * minutes - seconds).max(0.0);
+            let active = Activity::new(&state.vae, &few).map_or("-".to_owned(), |a| a.active().len().to_string());
+            print!("epoch {done:5}: bound {bound:.3}, reconstruction {reconstruction:.3}, KL {kl:.3}{valid} nats a row; ");
+            println!("active {active}; {seconds:.0} s, {left:.0} s left");
         }
         if late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    if let Some((epoch, _)) = &state.best {
+        println!("the parameters are those of epoch {}, the best by {} rows held out", epoch + 1, valid.map_or(0, Dataset::n_rows));
+    }
     let trained = state.finish(status);
     if trained.skipped > 0 {
         println!("{} steps were skipped: not finite", trained.skipped);
@@ -161,10 +174,14 @@ pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     order
 }
 
-/// Says how many latents are in use.
+/// Says how many latents are in use, and how much they tell of the first thousand rows.
 pub(crate) fn activity(vae: &Vae, batch: &Batch) -> Outcome {
     let activity = Activity::new(vae, batch)?;
     println!("active units: {} of {}", activity.active().len(), activity.variance.len());
+    let few = batch.narrow(0, batch.n_rows().min(1000));
+    let Information { mutual, prior_gap, .. } = Information::new(vae, &few, 2, 7)?;
+    let most = (few.n_rows() as f64).ln();
+    println!("I(x; z) {:.2} +- {:.2} nats of {most:.2} at most, KL(q(z) || p(z)) {:.2}", mutual.mean, mutual.std_err, prior_gap.mean);
     if let Some(collapse) = activity.collapse() {
         println!("{collapse}");
     }

@@ -16,6 +16,7 @@ pub use summation::Summation;
 use crate::data::Batch;
 use crate::error::Result;
 use crate::noise::Noise;
+use crate::train::record::Means;
 use crate::vae::Vae;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -70,13 +71,43 @@ impl Objective {
         }
     }
 
-    /// What rows that were held out are judged by: the evidence lower bound with this many draws, whatever bound is trained; for the plain
-    /// autoencoder, which has none, itself.
+    /// What rows that were held out are judged by: the bound that is trained. That is the importance-weighted bound with its own k, the plain
+    /// autoencoder's reconstruction, and for all others, each a way to raise it, the evidence lower bound with this many draws.
+    ///
+    /// ```
+    /// use lvm_deep::objective::{Elbo, Iwae, IwaeGradient, Objective, ScoreFunction};
+    /// let iwae = Objective::Iwae(Iwae { draws: 50, gradient: IwaeGradient::DoublyReparameterized });
+    /// assert!(matches!(iwae.held_out(4), Objective::Iwae(Iwae { draws: 50, .. })));
+    /// let score = Objective::ScoreFunction(ScoreFunction::default());
+    /// assert_eq!(score.held_out(4), Objective::Elbo(Elbo { draws: 4, ..Elbo::default() }));
+    /// ```
     pub fn held_out(&self, draws: i64) -> Objective {
         match self {
             Objective::Autoencoder => Objective::Autoencoder,
+            // the value is the same; the doubly reparameterised gradient is taken while it is evaluated, and no gradient is wanted here
+            Objective::Iwae(iwae) => Objective::Iwae(Iwae { gradient: IwaeGradient::Pathwise, ..*iwae }),
             _ => Objective::Elbo(Elbo { draws, ..Elbo::default() }),
         }
+    }
+
+    /// The number by which epochs are compared: the bound, with the weight β of the objective on its KL term. Neither warm-up nor free nats are part
+    /// of it: they are ways to get there.
+    ///
+    /// ```
+    /// use lvm_deep::objective::{Elbo, Objective};
+    /// use lvm_deep::train::record::Means;
+    /// let means = Means { bound: -7.0, reconstruction: -5.0, kl: 2.0 };
+    /// assert_eq!(Objective::default().compared(&means), -7.0);
+    /// assert_eq!(Objective::Elbo(Elbo { beta: 4.0, ..Elbo::default() }).compared(&means), -13.0);
+    /// ```
+    pub fn compared(&self, means: &Means) -> f64 {
+        let beta = match self {
+            Objective::Elbo(Elbo { beta, .. })
+            | Objective::ScoreFunction(ScoreFunction { beta, .. })
+            | Objective::GumbelSoftmax(GumbelSoftmax { beta, .. }) => *beta,
+            Objective::Iwae(_) | Objective::Autoencoder => 1.0,
+        };
+        means.bound - (beta - 1.0) * means.kl
     }
 
     /// Evaluates the objective. `kl_weight` multiplies the KL term of what is maximised (warm-up), never of what is reported.

@@ -56,9 +56,10 @@ pub struct Training {
     pub clip_norm: Option<f64>,
     /// Epochs over which the weight of the KL term rises from 0 to 1; 0: it is 1 throughout.
     pub warm_up: usize,
-    /// Stop when the held-out bound has not risen for so many epochs, and go back to its best parameters; `None`: never.
+    /// Stop when the held-out bound ([`Objective::compared`]) has not risen for so many epochs; `None`: never. Where rows are held out, the model
+    /// is that of the best epoch in any case.
     pub patience: Option<usize>,
-    /// Draws a row for the held-out bound.
+    /// Draws a row for the held-out bound; where it is importance-weighted, values of k draws each, which are averaged.
     pub held_out_draws: i64,
 }
 
@@ -80,7 +81,7 @@ impl Default for Training {
 
 /// What training ends with.
 pub struct Trained {
-    /// The model: with [`Training::patience`], that of the best held-out bound.
+    /// The model: where rows were held out, that of the best bound of them.
     pub vae: Vae,
     /// Every epoch.
     pub epochs: Vec<Epoch>,
@@ -207,7 +208,7 @@ impl Training {
             }
         }
         let held_out = held_out.map(|rows| self.bound(state, rows)).transpose()?;
-        state.close_epoch(rate, kl_weight, held_out);
+        state.close_epoch(&self.objective, rate, kl_weight, held_out);
         Ok(())
     }
 
@@ -248,18 +249,22 @@ impl Training {
         Ok(())
     }
 
-    /// The bound of rows by the model as it stands, without gradients; the draws are the same every epoch.
+    /// The bound that is trained ([`Objective::held_out`]), of rows by the model as it stands; the draws are the same every epoch.
     fn bound(&self, state: &State, data: &Dataset) -> Result<Sums> {
         guard("evaluating the held-out bound", || {
             let _no_grad = tch::no_grad_guard();
             let mut total = Sums::default();
             let n = data.rows.n_rows();
-            let chunk = (self.batch_size as i64).max(256);
             let judge = self.objective.held_out(self.held_out_draws);
+            // as many latents at once as in a step of training, or 256
+            let (k, repeats) = if let Objective::Iwae(iwae) = judge { (iwae.draws, self.held_out_draws) } else { (1, 1) };
+            let chunk = (self.batch_size as i64).max(256 / k);
             for start in (0..n).step_by(chunk as usize) {
                 let batch = data.rows.narrow(start, chunk.min(n - start));
                 let mut noise = Noise::new(state.seed, Purpose::Diagnosis, start as u64, batch.x.kind(), batch.x.device());
-                total.add(&Sums::of(&judge.evaluate(&state.vae, &batch, 1.0, &mut noise)?, &batch), 0.0);
+                for _ in 0..repeats {
+                    total.add(&Sums::of(&judge.evaluate(&state.vae, &batch, 1.0, &mut noise)?, &batch), 0.0);
+                }
             }
             Ok(total)
         })

@@ -3,6 +3,7 @@
 use super::Trained;
 use super::record::{Epoch, Sums};
 use crate::error::{ErrorKind, Result};
+use crate::objective::Objective;
 use crate::optimizer::Moments;
 use crate::vae::Vae;
 use lvm_core::fit::Status;
@@ -25,7 +26,7 @@ pub struct State {
     pub skipped: u64,
     /// What random streams derive from.
     pub seed: u64,
-    /// The epoch (from 0) of the best held-out bound with its parameters.
+    /// The epoch (from 0) of the best held-out bound, by [`Objective::compared`], with its parameters.
     pub best: Option<(usize, Vec<Tensor>)>,
     pub(crate) skipped_in_a_row: u64,
     pub(crate) sums: Sums,
@@ -61,12 +62,12 @@ impl State {
         Ok(false)
     }
 
-    pub(crate) fn close_epoch(&mut self, learning_rate: f64, kl_weight: f64, held_out: Option<Sums>) {
+    pub(crate) fn close_epoch(&mut self, objective: &Objective, learning_rate: f64, kl_weight: f64, held_out: Option<Sums>) {
         let sums = std::mem::take(&mut self.sums);
         let held_out = held_out.map(|s| s.means());
-        if let Some(bound) = held_out.map(|m| m.bound) {
-            let best = self.best.as_ref().and_then(|(epoch, _)| self.epochs[*epoch].held_out).map_or(f64::NEG_INFINITY, |m| m.bound);
-            if bound > best {
+        if let Some(now) = held_out.map(|m| objective.compared(&m)) {
+            let best = self.best.as_ref().and_then(|(epoch, _)| self.epochs[*epoch].held_out);
+            if now > best.map_or(f64::NEG_INFINITY, |m| objective.compared(&m)) {
                 self.best = Some((self.epochs.len(), self.vae.parameters.snapshot()));
             }
         }

@@ -11,6 +11,7 @@ mod latents;
 mod model;
 mod objectives;
 mod resume;
+mod steps;
 mod tasks;
 mod training;
 mod vae_exact;

@@ -1,13 +1,19 @@
 //! The tasks against models where the answer is known.
 
-use crate::exact_linear::iris;
+use crate::checks::{normal_rows, random_vae};
+use crate::exact_linear::{iris, of};
 use crate::vae_exact::{Exact, largest, load};
 use lvm_core::gmm::GmmEm;
 use lvm_core::model::Infer;
+use lvm_core::ppca::PpcaMl;
 use lvm_core::rows::Rows;
+use lvm_deep::architecture::{Architecture, EncoderSpec, PosteriorSpec, PriorSpec};
 use lvm_deep::data::{Batch, Dataset};
 use lvm_deep::evidence::{Ascent, EvaluationMemory, Expectation, Quadrature};
-use lvm_deep::tasks::{self, Activity, Impute, Proposal, adjusted_rand_index, auroc, clustering, generation, ood, reconstruction};
+use lvm_deep::posterior::Spread;
+use lvm_deep::tasks::{
+    self, Activity, Impute, Information, Proposal, adjusted_rand_index, auroc, clustering, generation, ood, reconstruction,
+};
 use lvm_deep::tensor::{from_matrix, to_matrix, to_values};
 use lvm_deep::{Kind, Tensor};
 use ndarray::Array2;
@@ -140,6 +146,76 @@ fn activity_and_its_warning() {
     assert_eq!((collapse.active, collapse.latents), (0, 2));
     let text = collapse.to_string();
     assert!(["warm_up", "free_nats", "decoder"].iter().all(|remedy| text.contains(remedy)), "{text}");
+}
+
+#[test]
+fn mutual_information_is_that_of_the_aggregated_posterior() {
+    let x = lvm_data::datasets::iris().unwrap().x;
+    let ppca = PpcaMl { components: 1, ..Default::default() }.fit(&x, 0).unwrap().model;
+    let (vae, batch) = (of(&ppca), rows(&x));
+    let q = vae.posterior(&batch).gaussian().unwrap();
+    let Spread::Diagonal(log_variance) = q.spread else { panic!("diagonal") };
+    let (means, log_variances) = (to_values(&q.mean), to_values(&log_variance));
+    // E_n ∫ q_n log (q_n/q) and ∫ q log (q/p) by the trapezoidal rule, exact to rounding: a thirtieth of a standard deviation a step
+    let (step, n) = (0.005, means.len() as f64);
+    let log_normal = |z: f64, m: f64, v: f64| -0.5 * ((z - m).powi(2) * (-v).exp() + v + std::f64::consts::TAU.ln());
+    let (mut mutual, mut gap) = (0.0, 0.0);
+    for z in (-1600..=1600).map(|i| f64::from(i) * step) {
+        let log_q: Vec<f64> = means.iter().zip(&log_variances).map(|(m, v)| log_normal(z, *m, *v)).collect();
+        let top = log_q.iter().copied().fold(f64::MIN, f64::max);
+        let mixture = top + (log_q.iter().map(|l| (l - top).exp()).sum::<f64>() / n).ln();
+        mutual += step * log_q.iter().map(|l| l.exp() * (l - mixture)).sum::<f64>() / n;
+        gap += step * mixture.exp() * (mixture - log_normal(z, 0.0, 0.0));
+    }
+    let found = Information::new(&vae, &batch, 40, 5).unwrap();
+    assert!((found.kl.mean - mutual - gap).abs() < 1e-10 && found.kl.std_err == 0.0, "{found:?}: {mutual} + {gap}");
+    // 6000 draws in 150 strata: 5.5 standard errors, 4e-8 for a wrong alarm
+    for (estimate, exact) in [(found.mutual, mutual), (found.prior_gap, gap)] {
+        assert!(estimate.std_err > 0.0 && estimate.std_err < 0.05, "{estimate:?}");
+        assert!((estimate.mean - exact).abs() < 5.5 * estimate.std_err, "{estimate:?} against {exact}");
+    }
+}
+
+#[test]
+fn mutual_information_at_its_limits() {
+    let (ppca, vae, x) = iris();
+    // rows that are all the same tell nothing, and q(z) is the q of each
+    let same = Information::new(&vae, &Batch::new(rows(&x).x.narrow(0, 3, 1).expand([10, 4], false).contiguous()), 3, 1).unwrap();
+    assert!(same.mutual.mean.abs() < 1e-12 && (same.prior_gap.mean - same.kl.mean).abs() < 1e-12, "{same:?}");
+    // rows far apart are told apart wholly: log N
+    let far = Array2::from_shape_fn((7, 4), |(n, d)| ppca.mean()[d] + 1e3 * n as f64 * ppca.loadings()[(d, 0)]);
+    let far = Information::new(&vae, &rows(&far), 2, 1).unwrap();
+    assert!((far.mutual.mean - 7_f64.ln()).abs() < 1e-9, "{far:?}");
+    // rows of weight 0 are not there; one draw, so that the others have the same noise
+    let weights: Vec<f64> = (0..150).map(|n| f64::from(u8::from(n < 100))).collect();
+    let weighted = Batch { weights: Some(Tensor::from_slice(&weights)), ..rows(&x) };
+    let (all, some) = (Information::new(&vae, &weighted, 1, 2).unwrap(), Information::new(&vae, &rows(&x).narrow(0, 100), 1, 2).unwrap());
+    for (a, b) in [(all.mutual, some.mutual), (all.kl, some.kl), (all.prior_gap, some.prior_gap)] {
+        assert!((a.mean - b.mean).abs() < 1e-12, "{a:?} against {b:?}");
+    }
+    assert_eq!(all.mutual.std_err, f64::INFINITY);
+    assert!(Information::new(&vae, &rows(&x), 0, 1).is_err());
+
+    // discrete: H(mean of q) − mean of H(q), without draws
+    let architecture =
+        |posterior, prior| Architecture { posterior, prior, encoder: EncoderSpec::mlp(&[5]), ..Architecture::mlp(3, 4, &[]) };
+    let discrete = random_vae(architecture(PosteriorSpec::Categorical, PriorSpec::Categorical { trained: true }), 0.5, 5);
+    let batch = normal_rows(6, 3, 90);
+    let q = to_matrix(&discrete.posterior(&batch).probabilities().unwrap()).unwrap();
+    let entropy = |p: ndarray::ArrayView1<'_, f64>| -p.iter().map(|p| p * p.ln()).sum::<f64>();
+    let mean_entropy = q.outer_iter().map(entropy).sum::<f64>() / 6.0;
+    let expected = entropy(q.mean_axis(ndarray::Axis(0)).unwrap().view()) - mean_entropy;
+    let found = Information::new(&discrete, &batch, 1, 1).unwrap();
+    assert!((found.mutual.mean - expected).abs() < 1e-12 && found.mutual.std_err == 0.0, "{found:?} against {expected}");
+    assert!((found.mutual.mean + found.prior_gap.mean - found.kl.mean).abs() < 1e-12 && found.prior_gap.mean > 0.0, "{found:?}");
+
+    // without a closed KL all three come from the same draws, and still add up
+    let mixture = random_vae(architecture(PosteriorSpec::Diagonal, PriorSpec::Mixture { components: 2, trained: true }), 0.5, 6);
+    let found = Information::new(&mixture, &batch, 8, 1).unwrap();
+    assert!((found.mutual.mean + found.prior_gap.mean - found.kl.mean).abs() < 1e-12 && found.kl.std_err > 0.0, "{found:?}");
+    let planar = random_vae(architecture(PosteriorSpec::Planar { steps: 2, amortised: true }, PriorSpec::StandardNormal), 0.5, 7);
+    let error = Information::new(&planar, &batch, 1, 1).unwrap_err().to_string();
+    assert!(error.contains("own draws only"), "{error}");
 }
 
 #[test]

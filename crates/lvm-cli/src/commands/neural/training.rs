@@ -183,7 +183,7 @@ impl Run<'_> {
             active.resize(state.epochs.len().saturating_sub(1), -1);
             active.push(Activity::new(&state.vae, &judged).map_or(-1, |activity| activity.active().len() as i64));
             if let Some(last) = state.epochs.last() {
-                bar.epoch(state.epochs.len(), described(last, split.offset()));
+                bar.epoch(state.epochs.len(), described(last, split.offset(), active.last().copied()));
             }
             if let Some(path) = self.checkpoint.as_deref() {
                 // a checkpoint that can't be written is no reason to lose the training
@@ -325,9 +325,8 @@ fn words(failure: &Failure) -> String {
     text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
-fn described(epoch: &Epoch, offset: f64) -> String {
-    match &epoch.held_out {
-        Some(held_out) => format!("{:.4} nats a row held out", held_out.bound + offset),
-        None => format!("{:.4} nats a row", epoch.train.bound + offset),
-    }
+fn described(epoch: &Epoch, offset: f64, active: Option<i64>) -> String {
+    let (means, rows) = epoch.held_out.as_ref().map_or((&epoch.train, "a row"), |m| (m, "a row held out"));
+    let active = active.filter(|n| *n >= 0).map_or(String::new(), |n| format!(", {n} active"));
+    format!("{:.4} nats {rows}, KL {:.2}{active}", means.bound + offset, means.kl)
 }
