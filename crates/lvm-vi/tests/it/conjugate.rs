@@ -60,7 +60,7 @@ fn poisson(prior: Gamma) -> GlobalOnly<impl Fn(&[f64]) -> (f64, Vec<f64>) + Sync
 /// Rows of which each mean is another one.
 fn counts(n: usize) -> Array2<f64> {
     let mut rng = stream(9, Purpose::Sample, 0);
-    Array2::from_shape_fn((n, 1), |(i, _)| Poisson::new([2.0, 9.0, 25.0][i % 3]).unwrap().sample(&mut rng))
+    Array2::from_shape_fn((n, 1), |(i, _)| Poisson::new([2.0_f64, 9.0, 25.0][i % 3]).unwrap().sample(&mut rng))
 }
 
 /// One iteration from a start that is not the prior, and the log evidence as ELBO.
