@@ -9,8 +9,11 @@
 //! In a conjugate exponential family this is an update of natural parameters η_j in closed form. Stochastic variational inference moves
 //! only part of the way, η ← (1 − ρ_t) η + ρ_t η̂_t, to an η̂_t made from a minibatch as if it stood for all rows (Hoffman, Blei, Wang &
 //! Paisley 2013); with all rows and ρ = 1 that is coordinate ascent again.
+//!
+//! A conjugate model of one's own is written as a [`conjugate::ConjugateModel`] and gets both.
 
 pub mod bayesian_ppca;
+pub mod conjugate;
 pub mod document_source;
 pub mod documents;
 pub mod gaussian_target;

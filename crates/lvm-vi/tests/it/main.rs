@@ -9,6 +9,7 @@ mod cavi_linear;
 mod cavi_mixture;
 mod cavi_refusals;
 mod cavi_stream;
+mod conjugate;
 mod degenerate;
 mod diagnose;
 mod estimators;
