@@ -99,6 +99,7 @@ pub const CATALOGUE: &[Mutant] = &[
     mutant("normal_mean_flat_prior", ("posterior of a mean without its prior", "PRML 2.142"), (C, "C7"), "conjugate_a", "normal mean: posterior mean"),
     mutant("lda_missing_scale", ("N/B missing in a step of online LDA", "pybasicbayes 5"), (S, "S5"), "LDA, natural-gradient", "batches of 1"),
     mutant("svi_rho_on_prior", ("prior added whole to a step of length ρ", "Hoffman et al. 2013, 27"), (S, "S5"), "LDA, natural-gradient", "batches of 1"),
+    mutant("conjugate_missing_scale", ("N/B missing in a step of a model of one's own", "pybasicbayes 5"), (S, "S5"), "a model of one's own", "batches of 1"),
     mutant("bgmm_missing_scale", ("N/B missing in a step of a mixture", "pybasicbayes 5"), (O, "O7"), "diamonds, Bayesian mixture", "optimum a row less ELBO"),
     mutant("lda_without_kl_of_theta", ("KL of q(θ) left out of the bound", "Blei et al. 2003, 15"), (C, "C9"), "LDA of 60 simulated", "ELBO of a fit"),
     mutant("lda_weights_ignored", ("weights of documents not in the counts", "VERIFY §3.2 M1"), (M, "M1"), "documents, LDA", "LDA: weight 2"),

@@ -34,7 +34,9 @@ pub(crate) use plot::{
     KindArgs, ModelArgs, PictureArgs, PlotCommand, PlotLatentArgs, PlotReconstructionsArgs, PlotSamplesArgs, PlotTraceArgs, RowKind,
 };
 pub(crate) use select::{FaCriterion, GmmCriterion, PpcaCriterion, SelectCommand, SelectFaArgs, SelectGmmArgs, SelectPpcaArgs, SizeArgs};
-pub(crate) use shared::{DataArgs, FormatArgs, Initial, NewRowsArgs, SaveArgs, StoppingArgs};
+#[cfg(feature = "deep")]
+pub(crate) use shared::NewRowsArgs;
+pub(crate) use shared::{DataArgs, FormatArgs, Initial, SaveArgs, StoppingArgs};
 
 use clap::{Parser, Subcommand};
 

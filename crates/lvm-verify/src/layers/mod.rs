@@ -31,6 +31,7 @@ pub mod natural_gradient;
 pub mod neural;
 pub mod numerics;
 pub mod optimizers;
+pub mod own_conjugate;
 pub mod posterior;
 pub mod ppca;
 pub mod real;
@@ -105,6 +106,7 @@ pub fn built_in(suite: &mut Suite<'_>) {
     estimators::all(suite);
     low_rank::all(suite);
     natural_gradient::all(suite);
+    own_conjugate::all(suite);
     conjugate::all(suite);
     heywood::all(suite);
     scalar_mixture::all(suite);

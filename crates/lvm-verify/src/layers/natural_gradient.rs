@@ -24,9 +24,9 @@ use lvm_vi::local::{PerDatum, Shape, full_covariance, mean_field};
 use ndarray::{Array1, Array2};
 
 /// ρ of the steps: neither 0 nor 1, so that what it is applied to shows.
-const RHO: f64 = 0.25;
+pub(super) const RHO: f64 = 0.25;
 /// Rows in a batch: the last of an epoch is shorter.
-const BATCH: usize = 7;
+pub(super) const BATCH: usize = 7;
 
 /// All of it.
 pub fn all(suite: &mut Suite<'_>) {
@@ -38,7 +38,7 @@ pub fn all(suite: &mut Suite<'_>) {
 }
 
 /// Σ_B |B|/N of what one step by each batch of an epoch leaves.
-fn epoch(n: usize, batch: usize, step: impl Fn(u64) -> Result<Array1<f64>, Problem>) -> Result<Array1<f64>, Problem> {
+pub(super) fn epoch(n: usize, batch: usize, step: impl Fn(u64) -> Result<Array1<f64>, Problem>) -> Result<Array1<f64>, Problem> {
     let order = Minibatches::new(n, batch, SEED)?;
     let mut mean: Option<Array1<f64>> = None;
     for b in 0..order.per_epoch() as u64 {
@@ -49,9 +49,9 @@ fn epoch(n: usize, batch: usize, step: impl Fn(u64) -> Result<Array1<f64>, Probl
     mean.ok_or_else(|| Problem("an epoch without batches".into()))
 }
 
-const SEED: u64 = 5;
+pub(super) const SEED: u64 = 5;
 
-const REASON: &str = "1e-10 of the entry: the same sums over rows in another order (VERIFY: one evaluation)";
+pub(super) const REASON: &str = "1e-10 of the entry: the same sums over rows in another order (VERIFY: one evaluation)";
 
 fn documents(g: &mut Group<'_>) -> Outcome {
     let counts = lda::counts(30);

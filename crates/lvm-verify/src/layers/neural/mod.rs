@@ -28,9 +28,14 @@ pub const CASE_CHECKS: &[(Layer, &str, CaseCheck)] = &[
 
 /// The groups that need no case.
 pub fn all(suite: &mut Suite<'_>) {
-    // the smallest table alone where time is short and no group is asked for by its id
+    // the smallest table alone where time is short and no group is asked for by its id; the images take half an hour
     let thorough = suite.selection.budget != Budget::Quick || !suite.selection.ids.is_empty();
-    for published in if thorough { &PUBLISHED[..] } else { &PUBLISHED[..1] } {
+    let tables = match suite.selection.budget {
+        Budget::Nightly => 6,
+        _ if thorough => 5,
+        _ => 1,
+    };
+    for published in &PUBLISHED[..tables] {
         let case = format!("linear autoencoder of {}", published.name());
         suite.group(Layer::V, "V5", &case, |g| checks::linear(g, published, Family::Diagonal));
     }

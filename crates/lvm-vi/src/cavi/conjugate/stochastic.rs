@@ -5,6 +5,7 @@ use super::model::{ConjugateModel, Totals};
 use crate::cavi::minibatch::{Minibatches, Selection, Steps};
 use lvm_core::Result;
 use lvm_core::fit::{Algorithm, Fitted, Step, Watch, run, unwatched};
+use lvm_core::mutant::planted;
 use lvm_core::rows::RowSource;
 use std::fmt;
 
@@ -145,7 +146,7 @@ impl<'m, M: ConjugateModel + ?Sized> StochasticConjugateAscent<'m, M> {
         self.steps.check()?;
         for _ in 0..count {
             let rows = order.of_step(state.steps);
-            let scale = data.n_rows() as f64 / rows.len() as f64;
+            let scale = if planted("conjugate_missing_scale") { 1.0 } else { data.n_rows() as f64 / rows.len() as f64 };
             let target = Totals::under(model, &Selection::new(data, rows)?, &state.natural)?.update(model, scale)?;
             // the domain is convex, so η stays inside
             let rho = self.steps.at(state.steps + 1);

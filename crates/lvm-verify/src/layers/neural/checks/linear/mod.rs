@@ -34,7 +34,7 @@ pub(in super::super) fn linear(g: &mut Group<'_>, published: &Published, family:
         Family::Diagonal => PosteriorSpec::Diagonal,
         Family::FullCovariance => PosteriorSpec::FullCovariance { diagonal: Default::default() },
     };
-    let linear = Linear::train(&x, published.latents, posterior, g.seed(0), g.seed(1))?;
+    let linear = Linear::train(&x, published.latents, posterior, (g.budget, g.seed(0), g.seed(1)))?;
     let elbo = linear.elbo(&x);
     let gap = Tolerance::absolute(1e-3, "the catalogue's 1e-3 nats a row (Lucas et al. 2019)");
     g.scalar("ELBO a row, against the evidence of PPCA", Source::E, elbo, target, &gap);

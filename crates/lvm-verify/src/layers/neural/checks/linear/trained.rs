@@ -1,6 +1,6 @@
 //! Training a linear autoencoder to the end, and what it ends with.
 
-use crate::suite::Problem;
+use crate::suite::{Budget, Problem};
 use lvm_deep::Kind;
 use lvm_deep::architecture::{Architecture, LikelihoodSpec, PosteriorSpec};
 use lvm_deep::data::Dataset;
@@ -36,9 +36,9 @@ pub(super) struct Linear {
 impl Linear {
     /// By Adam with draws, then by ascent of the bound itself: log p(x | z) is quadratic in z, so that the nodes of a simplex stand for
     /// all draws.
-    pub(super) fn train(x: &Array2<f64>, latents: usize, posterior: PosteriorSpec, start: u64, seed: u64) -> Result<Self, Problem> {
+    pub(super) fn train(x: &Array2<f64>, latents: usize, posterior: PosteriorSpec, effort: (Budget, u64, u64)) -> Result<Self, Problem> {
         let likelihood = LikelihoodSpec::StandardisedGaussian { variance: Variance::Shared, unit: Unit::Table };
-        let vae = train(x, latents, posterior, likelihood, (start, seed))?;
+        let vae = train(x, latents, posterior, likelihood, effort)?;
         let value = |name: &str| vae.parameters.get(name).ok_or_else(|| Problem(format!("no parameter {name}")));
         // from the units of training to those of the table
         let scale = to_values(value("likelihood.scale")?)[0];
@@ -105,13 +105,13 @@ fn log_det(s: &ndarray::ArrayView2<'_, f64>) -> f64 {
     log_det
 }
 
-/// A linear autoencoder after Adam and ascent.
+/// A linear autoencoder after Adam and ascent, with the budget, and the seeds of start and training.
 pub(super) fn train(
     x: &Array2<f64>,
     latents: usize,
     posterior: PosteriorSpec,
     likelihood: LikelihoodSpec,
-    (start, seed): (u64, u64),
+    (budget, start, seed): (Budget, u64, u64),
 ) -> Result<Vae, Problem> {
     let data = Dataset::new(x, Kind::Double, tch::Device::Cpu)?;
     let architecture =
@@ -123,9 +123,10 @@ pub(super) fn train(
         ..Default::default()
     };
     let trained = training.fit(Vae::new(architecture, &data, start)?, &data, None, seed)?.vae;
-    // one evaluation works on so many numbers; large tables get fewer steps
+    // one evaluation works on so many numbers; large tables get fewer steps but in a nightly run
     let numbers = x.len() * (latents + 1);
-    let max_iterations = (4_000_000_000 / numbers.max(1)).clamp(200, 3000);
+    let affordable = if budget == Budget::Nightly { 40_000_000_000 } else { 1_500_000_000 };
+    let max_iterations = (affordable / numbers.max(1)).clamp(200, 5000);
     let ascent = SampleAverage { nodes: Nodes::Simplex, ascent: Ascent { max_iterations, gradient_tolerance: 1e-7, history: 40 } };
     let ascended = ascent.run(trained, &data, seed)?;
     Ok(ascended.vae)
