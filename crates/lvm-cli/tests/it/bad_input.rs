@@ -178,7 +178,7 @@ fn columns_left_out() {
     folder.refused("fit gmm iris.csv -k 2 --without 2 --columns 1,2", 2, &["--without", "--columns"]);
     folder.refused("fit gmm iris.csv -k 2 --without 2 --weights 2", 1, &["both asked for and left out"]);
     folder.refused("fit gmm iris.csv -k 2 --without 1,2,3,4", 1, &["no column"]);
-    folder.refused("score m.lvm iris.csv --without Sepal.Length", 1, &["Sepal.Length", "left out"]);
+    folder.refused("score m.lvm iris.csv --without Sepal.Length", 1, &["Sepal.Length", "leaves out", "needs the column"]);
     folder.fine("score m.lvm iris.csv --without Sepal.Width");
 }
 
