@@ -246,7 +246,7 @@ pub fn low_rank(g: &mut Group<'_>, case: &Case) -> Outcome {
     }
     let narrow = case.get("meanfield_optimum.elbo")?.number()?;
     for rank in [1, d - 1] {
-        let start = LowRank::from_covariance(&mean.to_vec(), Array2::<f64>::eye(d).view(), rank)?;
+        let start = LowRank::start(d, rank)?;
         let stopping = vi::Stopping { tolerance: 0.02, max_iterations: 200_000, ..Default::default() };
         let fitted = Vi { stopping, ..Vi::new(start) }.fit(&target, g.seed(20 + rank as u64))?;
         let reached = elbo(&fitted.model.q)?;

@@ -5,7 +5,7 @@ use lvm_core::mutant::planted;
 use lvm_core::{ErrorKind, Result, linalg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand::Rng;
-use std::f64::consts::TAU;
+use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 
 /// q(z) = N(z; μ, diag(δ²) + F Fᵀ): the low-rank Gaussian.
 ///
@@ -21,7 +21,7 @@ use std::f64::consts::TAU;
 /// # Numerics
 /// Densities and scores go through M = I + Fᵀ diag(δ⁻²) F (r, r), by the Woodbury identity and the determinant lemma: O(d r) a draw and
 /// O(d r²) once; no (d, d) matrix is formed except by [`Family::covariance`]. At F = 0 the gradient in F of any objective is 0, so a run
-/// must not start there.
+/// must not start there: [`LowRank::start`] is a start.
 ///
 /// ```
 /// use lvm_vi::family::{LowRank, Variational};
@@ -67,6 +67,33 @@ impl LowRank {
         }
         let parameters = mean.iter().copied().chain(scales.iter().map(|s| s.ln())).chain(factor.iter().copied()).collect();
         Self::from_parameters(d, factor.ncols(), parameters)
+    }
+
+    /// A member to start a run from: means 0, variances 1, half of each by the factor. Columns of F are cosines of rising frequency, rows
+    /// brought to length √½: none is 0, where no gradient would lead away, and no two are alike.
+    ///
+    /// ```
+    /// use lvm_vi::{expectation::GaussianTarget, family::{Family, LowRank}, fit::Vi};
+    /// // covariance I + 4 f fᵀ: of rank 1 but for its diagonal
+    /// let f = ndarray::array![0.6, 0.0, -0.8];
+    /// let covariance = ndarray::Array2::<f64>::eye(3) + ndarray::Array2::from_shape_fn((3, 3), |(i, j)| 4.0 * f[i] * f[j]);
+    /// let p = GaussianTarget::from_covariance(ndarray::Array1::zeros(3), covariance.clone())?;
+    /// let q = Vi::new(LowRank::start(3, 1)?).fit(&p, 1)?.model.q;
+    /// assert!((q.covariance() - covariance).iter().all(|e| e.abs() < 0.3));
+    /// # Ok::<(), lvm_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If d or `rank` is 0 or `rank` is not below d.
+    pub fn start(d: usize, rank: usize) -> Result<Self> {
+        if rank == 0 || rank >= d {
+            return Err(lvm_core::Error::config("rank", format!("{rank} is outside 1 … {}", d.saturating_sub(1))));
+        }
+        let cosine = |i: usize, k: usize| (PI * (i as f64 + 0.5) * k as f64 / d as f64).cos();
+        // the column of frequency 0 is constant: no row is 0
+        let length = |i: usize| (0..rank).map(|k| cosine(i, k).powi(2)).sum::<f64>().sqrt();
+        let factor = Array2::from_shape_fn((d, rank), |(i, k)| FRAC_1_SQRT_2 * cosine(i, k) / length(i));
+        Self::new(&vec![0.0; d], &vec![FRAC_1_SQRT_2; d], factor.view())
     }
 
     /// The member that is nearest to N(mean, covariance) in the sense of principal factors: F from the `rank` leading eigenvectors of
@@ -268,6 +295,15 @@ mod tests {
         assert!(LowRank::new(&[0.0; 2], &[1.0, 0.0], f.view()).unwrap_err().to_string().contains("entry 1 is 0"));
         assert!(LowRank::new(&[0.0; 3], &[1.0; 3], f.view()).is_err());
         assert!(LowRank::from_covariance(&[0.0; 2], Array2::eye(2).view(), 2).unwrap_err().to_string().contains("1 … 1"));
+    }
+
+    #[test]
+    fn a_start_has_unit_variances_and_a_factor_of_full_rank() {
+        let q = LowRank::start(5, 4).unwrap();
+        assert!(q.standard_deviations().iter().all(|s| (s - 1.0).abs() < 1e-15));
+        let gram = q.factor.t().dot(&q.factor);
+        assert!(linalg::eigh(gram.view()).unwrap().0.iter().all(|v| *v > 0.05), "{gram}");
+        assert!(LowRank::start(3, 3).is_err() && LowRank::start(3, 0).is_err());
     }
 
     #[test]

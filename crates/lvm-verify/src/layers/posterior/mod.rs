@@ -84,7 +84,10 @@ pub fn all(suite: &mut Suite<'_>, case: &Case) {
             suite.group(Layer::P, "P7", id, |g| draws::two_samples(g, case, model, &file));
         }
     }
-    suite.group(Layer::P, "P4", id, |g| verdicts::verdicts(g, case, model));
+    // 160 000 draws of thousands of rows are no matter of seconds
+    if !quick || cost <= 3000 {
+        suite.group(Layer::P, "P4", id, |g| verdicts::verdicts(g, case, model));
+    }
     if recombination::applies(case) {
         suite.group(Layer::M, "M2", id, |g| recombination::columns(g, case));
     }
