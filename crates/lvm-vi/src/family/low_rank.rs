@@ -21,7 +21,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 /// # Numerics
 /// Densities and scores go through M = I + Fᵀ diag(δ⁻²) F (r, r), by the Woodbury identity and the determinant lemma: O(d r) a draw and
 /// O(d r²) once; no (d, d) matrix is formed except by [`Family::covariance`]. At F = 0 the gradient in F of any objective is 0, so a run
-/// must not start there: [`LowRank::start`] is a start.
+/// must not start there: [`LowRank::start`] is a start. From rank 2 on F is known up to a rotation only, along which the iterates of a stochastic
+/// fit wander: their average is then too small, which the test of the gradient at the average sees, and the run says that it has not converged.
 ///
 /// ```
 /// use lvm_vi::family::{LowRank, Variational};

@@ -67,6 +67,17 @@ impl Density {
         Ok(Built { likelihood, parameters, outputs: Tensor::from_slice(&self.outputs).view([1, -1]), batch })
     }
 
+    /// The unit of output `i`: in that of its logistic for the mean of a grey level, as log p bends on that length.
+    fn unit(&self, i: usize) -> f64 {
+        let columns = self.x[0].len();
+        match &self.likelihood {
+            LikelihoodSpec::DiscretizedLogistic { .. } if i < columns => {
+                self.outputs.get(columns + i).map_or(1.0, |log_scale| log_scale.exp())
+            }
+            _ => 1.0,
+        }
+    }
+
     /// The points of one column over which the density sums to 1 up to 1e-15, where it is a sum over points and columns don't share a size.
     fn points(&self) -> Option<Vec<f64>> {
         let up_to = |n: usize| Some((0..n).map(|v| v as f64).collect());
@@ -150,8 +161,9 @@ fn gradients(g: &mut Group<'_>, density: &Density, built: &Built) -> Outcome {
     let value = || built.likelihood.log_prob_entries(&outputs, &built.batch).sum(Kind::Double);
     let found: Vec<f64> = Tensor::run_backward(&[value()], &at, false, false).iter().flat_map(to_values).collect();
     let mut differences = Vec::new();
-    for place in &at {
+    for (which, place) in at.iter().enumerate() {
         for i in 0..place.numel() as i64 {
+            let unit = if which == 0 { density.unit(i as usize) } else { 1.0 };
             let shifted = |h: f64| {
                 let entry = place.detach().view([-1]).narrow(0, i, 1);
                 let before = entry.copy();
@@ -164,13 +176,13 @@ fn gradients(g: &mut Group<'_>, density: &Density, built: &Built) -> Outcome {
             };
             let central = |h: f64| (shifted(h) - shifted(-h)) / (2.0 * h);
             // Richardson: the error of order h² is taken out
-            differences.push((4.0 * central(5e-4) - central(1e-3)) / 3.0);
+            differences.push((4.0 * central(5e-4 * unit) - central(1e-3 * unit)) / 3.0);
         }
     }
     let allowed = Tolerance::both(
         2e-6,
         1e-7,
-        "rounding of 12 log p of 2e4 over a step of 1e-3, 16 ε 2.4e5/5e-4; and the term of order h⁴, below 1e-7 of the slope",
+        "rounding of 12 log p of 2e4 over a step of 1e-3, 16 ε 2.4e5/5e-4 (of grey levels, 5e3 over 1e-3 of the scale, where slopes are as much larger); and the term of order h⁴, below 1e-7 of the slope",
     );
     g.array(format!("{}: gradient", density.name), Source::I, &Array1::from(found), &Array1::from(differences), &allowed);
     Ok(())
