@@ -106,7 +106,7 @@ fn bound(g: &mut Group<'_>) -> Outcome {
     Ok(())
 }
 
-/// E[log p(x, z, π, λ)] + H[q] with q(z_n) ∝ exp(E[log π_k] + E[log Poisson(x_n | λ_k)]), term by term from the means of logarithms.
+/// E\[log p(x, z, π, λ)\] + H\[q\] with q(z_n) ∝ exp(E\[log π_k\] + E\[log Poisson(x_n | λ_k)\]), term by term from the means of logarithms.
 fn by_definition(x: &Array2<f64>, eta: &[f64]) -> f64 {
     let (alpha, rates) = eta.split_at(3);
     let all: f64 = alpha.iter().sum();

@@ -134,7 +134,7 @@ impl LocalSums<'_> {
 /// Sums over rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Totals {
-    /// Σ_n w_n E[s_n] (P).
+    /// Σ_n w_n E\[s_n\] (P).
     pub(super) statistics: Vec<f64>,
     /// Σ_n w_n F_n.
     pub(super) bound: f64,
@@ -156,7 +156,7 @@ impl Totals {
         Self::at(model, data, &model.family().expected_statistics(natural)?)
     }
 
-    /// The local step of all rows under E[t].
+    /// The local step of all rows under E\[t\].
     pub(super) fn at<M: ConjugateModel + ?Sized>(model: &M, data: &dyn RowSource, expected: &[f64]) -> Result<Totals> {
         check_shape(data, Some(model.n_cols()))?;
         same_length(model.family().dim(), expected.len())?;
@@ -183,7 +183,7 @@ impl Totals {
         Ok(self.bound - model.family().kl(natural, &model.prior())?)
     }
 
-    /// η̂ = η₀ + scale Σ_n w_n E[s_n].
+    /// η̂ = η₀ + scale Σ_n w_n E\[s_n\].
     pub(super) fn update<M: ConjugateModel + ?Sized>(&self, model: &M, scale: f64) -> Result<Vec<f64>> {
         let mut natural = model.prior();
         natural.iter_mut().zip(&self.statistics).for_each(|(eta, s)| *eta += scale * s);
