@@ -10,7 +10,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular_matmul};
 use faer::{Accum, Par};
-use faer_ext::{IntoFaer, IntoNdarray};
+use faer_ext::IntoFaer;
+#[cfg(not(feature = "lapack-base"))]
+use faer_ext::IntoNdarray;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
 use rayon::prelude::*;
 
