@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     let x = Array2::from_shape_fn((ROWS, 1), |(n, _)| Poisson::new(RATES[n % 3]).expect("a positive rate").sample(&mut rng));
     println!("{ROWS} counts from three Poisson distributions of rates {RATES:?}. ELBO, nats a row, every constant counted:\n");
     println!(
-        "{:>12}{:>20}{:>8}{:>26}{:>8}   expected rates",
+        "{:>12}{:>20}{:>8}{:>28}{:>8}   expected rates",
         "components", "coordinate ascent", "passes", "stochastic, batches of 500", "epochs"
     );
     for components in 1..=5 {
@@ -90,7 +90,7 @@ fn main() -> Result<()> {
         };
         let rates = (0..components).map(rate).collect::<Result<Vec<_>>>()?;
         let (a, b) = (batch.objective(), stochastic.objective());
-        println!("{components:>12}{a:>20.5}{:>8}{b:>26.5}{:>8}   {}", batch.trace.len(), stochastic.trace.len(), rates.join(" "));
+        println!("{components:>12}{a:>20.5}{:>8}{b:>28.5}{:>8}   {}", batch.trace.len(), stochastic.trace.len(), rates.join(" "));
     }
     println!("\nThe model is its prior, its family and one local step; ascent, minibatches and the bound come from the library.");
     Ok(())
