@@ -44,10 +44,9 @@ fn origin(known: Known) -> Origin {
     }
 }
 
-/// Provides libtorch; says in words where it is, or why it can't be had and what to do.
-pub(crate) fn provide(shell: &Shell) -> Result<String, String> {
-    let root = shell.current_dir();
-    let ours = root.join(FOLDER).join("torch");
+/// Our own folder, another that `LIBTORCH` names, and where libtorch comes from.
+fn found(shell: &Shell) -> (PathBuf, Option<PathBuf>, Origin) {
+    let ours = shell.current_dir().join(FOLDER).join("torch");
     // cargo's configuration sets LIBTORCH to our own folder where the user has not set it
     let given = std::env::var_os("LIBTORCH").map(PathBuf::from).filter(|p| !same(p, &ours));
     let known = Known {
@@ -56,7 +55,19 @@ pub(crate) fn provide(shell: &Shell) -> Result<String, String> {
         unpacked: complete(&ours),
         linux_x86_64: cfg!(all(target_os = "linux", target_arch = "x86_64")),
     };
-    match origin(known) {
+    let origin = origin(known);
+    (ours, given, origin)
+}
+
+/// Whether libtorch can be had without fetching it.
+pub(crate) fn is_there(shell: &Shell) -> bool {
+    !matches!(found(shell).2, Origin::Fetch | Origin::Unknown)
+}
+
+/// Provides libtorch; says in words where it is, or why it can't be had and what to do.
+pub(crate) fn provide(shell: &Shell) -> Result<String, String> {
+    let (ours, given, origin) = found(shell);
+    match origin {
         Origin::PyTorch => from_pytorch(shell),
         Origin::Given => {
             let folder = given.unwrap_or_default();
@@ -69,7 +80,7 @@ pub(crate) fn provide(shell: &Shell) -> Result<String, String> {
             }
         }
         Origin::Unpacked => Ok(format!("{}", ours.display())),
-        Origin::Fetch => fetch(shell, &root.join(FOLDER)).map(|()| ours.display().to_string()),
+        Origin::Fetch => fetch(shell, &shell.current_dir().join(FOLDER)).map(|()| ours.display().to_string()),
         Origin::Unknown => Err(format!(
             "libtorch is fetched for Linux on x86-64 alone. Install PyTorch {VERSION} (python3 -m pip install torch=={VERSION}) and set LIBTORCH_USE_PYTORCH=1, \
              or unpack libtorch {VERSION} and set LIBTORCH to its folder."

@@ -106,14 +106,20 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String], develo
         (false, true) => build(shell, "lvm-verify", &["--features", "oracle"])?,
         (false, false) => build(shell, "lvm-verify", &[])?,
     };
-    // layer V is asked for when everything else is printed: `xtask neural FILE` answers
-    let neural = format!("{}\u{1f}neural", std::env::current_exe()?.display());
+    // the checks of neural models run beside the others where an earlier run has provided all that they need; else `xtask neural FILE`
+    // provides it when everything else is printed
+    let wanted = !flags.iter().any(|f| f == "--no-deep");
+    let ready = if wanted && libtorch::is_there(shell) { built_before(shell, development) } else { None };
+    let (neural, beside) = match ready {
+        Some(program) => (program.display().to_string(), Some("--deep-beside")),
+        None => (format!("{}\u{1f}neural", std::env::current_exe()?.display()), None),
+    };
     let mut command = std::process::Command::new(program);
     if development {
         command.env(DEVELOPMENT, "1");
     }
     // the summary above already says what failed
-    let status = command.args(flags).args(["--deep", &neural]).current_dir(called_from).status()?;
+    let status = command.args(flags).args(["--deep", &neural]).args(beside).current_dir(called_from).status()?;
     if status.success() { Ok(()) } else { Err(format!("lvm-verify ended with {status}").into()) }
 }
 
@@ -121,12 +127,24 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String], develo
 fn neural(shell: &Shell, file: &std::path::Path) -> Outcome {
     libtorch::provide(shell)?;
     println!("building the checks of the neural models (the first time takes some minutes) …");
-    let program = match std::env::var_os(DEVELOPMENT) {
-        Some(_) => built_for_tests(shell, "lvm-verify-deep", checks::NEURAL_FEATURES)?,
-        None => build(shell, "lvm-verify-deep", &["--features", "deep"])?,
-    };
+    let program = neural_checks(shell, std::env::var_os(DEVELOPMENT).is_some())?;
     cmd!(shell, "{program} {file}").quiet().run()?;
     Ok(())
+}
+
+/// Builds lvm-verify-deep; where it lies.
+fn neural_checks(shell: &Shell, development: bool) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
+    match development {
+        true => built_for_tests(shell, "lvm-verify-deep", checks::NEURAL_FEATURES),
+        false => build(shell, "lvm-verify-deep", &["--features", "deep"]),
+    }
+}
+
+/// lvm-verify-deep, brought up to date, where it has been built before; where that fails, the other way says why.
+fn built_before(shell: &Shell, development: bool) -> Option<std::path::PathBuf> {
+    let folder = target_directory(shell).ok()?.join(if development { "debug" } else { "release" });
+    let program = folder.join(format!("lvm-verify-deep{}", std::env::consts::EXE_SUFFIX));
+    if program.is_file() { neural_checks(shell, development).ok() } else { None }
 }
 
 /// Builds a program of lvm-verify for use; where it lies.

@@ -161,17 +161,27 @@ impl Vae {
 
     /// The same, of outputs (k, N, P), or (k, 1, P) where they are the same for all rows.
     pub(crate) fn log_likelihood_of(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
+        let sum = match &batch.observed {
+            None if outputs.dim() == 3 && outputs.size()[1] == 1 && !planted("vae_mean_over_columns") => {
+                self.parts.likelihood.log_prob_everywhere(outputs, batch)
+            }
+            _ => None,
+        };
+        let sum = sum.unwrap_or_else(|| self.sum_of_entries(outputs, batch));
+        match self.parts.likelihood.log_prob_row(batch) {
+            Some(row) => sum + row,
+            None => sum,
+        }
+    }
+
+    fn sum_of_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
         let mut entries = self.parts.likelihood.log_prob_entries(outputs, batch);
         if let Some(observed) = &batch.observed {
             entries = &entries * observed;
         }
-        let sum = match planted("vae_mean_over_columns") {
+        match planted("vae_mean_over_columns") {
             true => entries.mean_dim([-1].as_slice(), false, None),
             false => entries.sum_dim_intlist([-1].as_slice(), false, None),
-        };
-        match self.parts.likelihood.log_prob_row(batch) {
-            Some(row) => sum + row,
-            None => sum,
         }
     }
 

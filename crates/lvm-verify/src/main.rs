@@ -4,7 +4,7 @@ use clap::Parser;
 use lvm_verify::check::{Layer, Verdict};
 use lvm_verify::layers::golden;
 use lvm_verify::mutants;
-use lvm_verify::neural::{Answer, Request};
+use lvm_verify::neural::{Answer, Asked, Request};
 use lvm_verify::report::{Report, html, table};
 use lvm_verify::run::{Options, list, run};
 use lvm_verify::selftest;
@@ -13,7 +13,7 @@ use lvm_verify::suite::{Budget, Group, Selection};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Checks the latent-variable models of this workspace against exact truths.
 #[derive(Debug, Parser)]
@@ -67,6 +67,9 @@ struct Arguments {
     /// The command that answers for layer V, its words separated by U+001F: given by `cargo xtask verify`
     #[arg(long, hide = true, value_name = "COMMAND")]
     deep: Option<String>,
+    /// Whether that command has nothing to fetch or to build, and may run beside the other layers
+    #[arg(long, hide = true, requires = "deep")]
+    deep_beside: bool,
 }
 
 fn main() -> ExitCode {
@@ -119,7 +122,7 @@ fn go(a: &Arguments) -> io::Result<bool> {
     while let Some(word) = words.next() {
         if word == "--deep" {
             words.next();
-        } else {
+        } else if word != "--deep-beside" {
             command = command + &word + " ";
         }
     }
@@ -143,6 +146,9 @@ fn go(a: &Arguments) -> io::Result<bool> {
     };
     // an empty list of layers would be all of them
     let nothing_here = options.selection.layers.is_empty();
+    let request = Request::new(&options.selection, options.dir.as_deref());
+    let begun = Instant::now();
+    let beside = elsewhere.filter(|_| a.deep_beside).map(|command| request.send(command, true));
     let mut report = if nothing_here { Report::default() } else { run(&Library, &options, watch) };
     if terminal {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
@@ -159,7 +165,11 @@ fn go(a: &Arguments) -> io::Result<bool> {
     };
     write!(io::stdout().lock(), "{}", shown(&report, &Layer::ALL))?;
     if let Some(command) = elsewhere {
-        neural_models(&mut report, &options, command);
+        let together = beside.is_some();
+        let answer = beside.unwrap_or_else(|| request.send(command, false)).and_then(Asked::answer);
+        let answer = answer.unwrap_or_else(|why| absent(&request, &options, &why));
+        report.seconds = if together { begun.elapsed().as_secs_f64() } else { report.seconds + answer.seconds };
+        report.take_in(answer);
         write!(io::stdout().lock(), "{}", shown(&report, &[Layer::V]))?;
     }
     let mut out = io::stdout().lock();
@@ -175,20 +185,14 @@ fn go(a: &Arguments) -> io::Result<bool> {
     Ok(report.passed())
 }
 
-/// Takes in layer V as the other program finds it; where it can't be had, its checks stand as not run.
-fn neural_models(report: &mut Report, options: &Options, command: &str) {
-    let request = Request::new(&options.selection, options.dir.as_deref());
-    match request.ask(command) {
-        Ok(answer) => report.take_in(answer),
-        Err(why) => {
-            let selection = request.selection();
-            let mut absent = run(&Library, &Options { selection, ..options.clone() }, |_| {});
-            for check in &mut absent.checks {
-                check.note = Some(format!("{why}; to run it: cargo xtask verify --layer V"));
-            }
-            report.take_in(Answer { checks: absent.checks, comparisons: 0, seconds: 0.0 });
-        }
+/// Layer V where it can't be had: its checks stand as not run.
+fn absent(request: &Request, options: &Options, why: &str) -> Answer {
+    let selection = request.selection();
+    let mut checks = run(&Library, &Options { selection, ..options.clone() }, |_| {}).checks;
+    for check in &mut checks {
+        check.note = Some(format!("{why}; to run it: cargo xtask verify --layer V"));
     }
+    Answer { checks, comparisons: 0, seconds: 0.0 }
 }
 
 /// The date (UTC) as a number such as 20260131.

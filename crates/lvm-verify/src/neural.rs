@@ -2,13 +2,15 @@
 //!
 //! `lvm-verify` runs every layer that needs no libtorch and prints it; then it asks for layer V: it writes a [`Request`] to a file and runs a
 //! command, which provides libtorch, builds `lvm-verify-deep` and runs it on the file. That program puts its [`Answer`] in the file's place.
+//! Where nothing has to be fetched or built first, the command runs beside the other layers.
 
 use crate::check::{Check, Layer};
 use crate::report::{Report, summarise};
 use crate::suite::{Budget, Selection};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// What of layer V is to be run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,38 +52,81 @@ impl Request {
         Selection { layers: vec![Layer::V], cases: self.cases.clone(), budget: self.budget, ids: self.ids.clone(), seed: self.seed }
     }
 
-    /// Has `command FILE` answer.
+    /// Has `command FILE` begin. `beside` other work what it prints is kept from the terminal.
     ///
     /// # Errors
-    /// If the command can't be run, ends with an error, or leaves no answer; the message says which.
-    pub fn ask(&self, command: &str) -> Result<Answer, String> {
-        let folder = std::env::temp_dir().join(format!("lvm-verify-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let answer = self.ask_in(&folder.join("layer-v.json"), command);
-        let _ = std::fs::remove_dir_all(&folder);
-        answer
-    }
-
-    fn ask_in(&self, file: &Path, command: &str) -> Result<Answer, String> {
+    /// If the command can't be run.
+    pub fn send(&self, command: &str, beside: bool) -> Result<Asked, String> {
+        let folder = Folder::new()?;
+        let file = folder.0.join("layer-v.json");
         let problem = |e: String| format!("{}: {e}", file.display());
         let text = serde_json::to_string(self).map_err(|e| problem(e.to_string()))?;
-        std::fs::write(file, text).map_err(|e| problem(e.to_string()))?;
+        std::fs::write(&file, text).map_err(|e| problem(e.to_string()))?;
         let mut words = command.split('\u{1f}');
         let program = words.next().unwrap_or_default();
-        let status = Command::new(program).args(words).arg(file).status().map_err(|e| format!("{program}: {e}"))?;
+        let mut process = Command::new(program);
+        process.args(words).arg(&file);
+        let printed = folder.0.join("printed");
+        if beside {
+            let open = || std::fs::File::create(&printed).and_then(|f| Ok((f.try_clone()?, f)));
+            let (output, errors) = open().map_err(|e| format!("{}: {e}", printed.display()))?;
+            process.stdout(output).stderr(errors);
+        }
+        let child = process.spawn().map_err(|e| format!("{program}: {e}"))?;
+        Ok(Asked { child, file, printed, _folder: folder })
+    }
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Asked {
+    child: Child,
+    file: PathBuf,
+    /// What the command printed, where it runs beside other work.
+    printed: PathBuf,
+    _folder: Folder,
+}
+
+impl Asked {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// If the command ends with an error, or leaves no answer; the message says which.
+    pub fn answer(mut self) -> Result<Answer, String> {
+        let problem = |e: String| format!("{}: {e}", self.file.display());
+        let status = self.child.wait().map_err(|e| e.to_string())?;
         if !status.success() {
+            let printed = std::fs::read_to_string(&self.printed).unwrap_or_default();
+            let _ = std::io::stderr().lock().write_all(printed.as_bytes());
             return Err("libtorch, or the program that needs it, could not be provided; why stands above".into());
         }
-        let text = std::fs::read_to_string(file).map_err(|e| problem(e.to_string()))?;
+        let text = std::fs::read_to_string(&self.file).map_err(|e| problem(e.to_string()))?;
         serde_json::from_str(&text).map_err(|e| problem(format!("no answer: {e}")))
     }
 }
 
+/// A folder that goes with its owner.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("lvm-verify-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        Ok(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 impl Report {
-    /// Takes in what was found elsewhere.
+    /// Takes in what was found elsewhere; how long both took together its caller knows.
     pub fn take_in(&mut self, answer: Answer) {
         self.comparisons += answer.comparisons;
-        self.seconds += answer.seconds;
         self.checks.extend(answer.checks);
         self.summary = summarise(&self.checks);
     }
@@ -90,7 +135,6 @@ impl Report {
 /// The program `lvm-verify-deep FILE`.
 #[cfg(feature = "deep")]
 pub fn main() -> std::process::ExitCode {
-    use std::io::Write;
     match std::env::args_os()
         .nth(1)
         .map(PathBuf::from)
@@ -143,8 +187,11 @@ mod tests {
     #[test]
     fn a_command_that_fails_or_answers_nothing_is_an_error() {
         let request = Request::new(&Selection::default(), None);
-        assert!(request.ask("false").unwrap_err().contains("could not be provided"));
-        assert!(request.ask("true").unwrap_err().contains("no answer"));
-        assert!(request.ask("no-such-program-of-lvm").is_err());
+        let ask = |command: &str, beside: bool| request.send(command, beside).and_then(Asked::answer);
+        for beside in [false, true] {
+            assert!(ask("false", beside).unwrap_err().contains("could not be provided"));
+            assert!(ask("true", beside).unwrap_err().contains("no answer"));
+            assert!(ask("no-such-program-of-lvm", beside).is_err());
+        }
     }
 }

@@ -59,6 +59,9 @@ pub(crate) struct Evaluated {
 /// f with its gradient at points (N, F).
 type Objective<'a> = &'a mut dyn FnMut(&Tensor) -> Result<Evaluated>;
 
+/// g ↦ P g of gradients (N, F), P positive definite: about the inverse of minus the Hessian, up to a factor.
+pub(crate) type Preconditioner<'a> = &'a dyn Fn(&Tensor) -> Tensor;
+
 /// One remembered step of all rows; `rho` is 0 in rows where it says nothing of the curvature.
 struct Pair {
     s: Tensor,
@@ -72,7 +75,7 @@ impl Ascent {
     /// # Errors
     /// If a setting is outside its range, f fails, or f is not finite at the start of some row.
     pub fn maximise(&self, start: &Tensor, f: &mut dyn FnMut(&Tensor) -> Result<Tensor>) -> Result<Maximum> {
-        self.maximise_by(start, &mut |point| {
+        self.maximise_by(start, &Tensor::shallow_clone, &mut |point| {
             let leaf = point.detach().copy().set_requires_grad(true);
             let value = f(&leaf)?;
             let gradient = Tensor::run_backward(&[value.sum(None::<Kind>)], &[&leaf], false, false).swap_remove(0);
@@ -80,11 +83,11 @@ impl Ascent {
         })
     }
 
-    /// The same, of an f that brings its gradient.
+    /// The same, of an f that brings its gradient, with what is known of its curvature beforehand.
     ///
     /// # Errors
     /// As [`maximise`](Self::maximise).
-    pub(crate) fn maximise_by(&self, start: &Tensor, f: Objective<'_>) -> Result<Maximum> {
+    pub(crate) fn maximise_by(&self, start: &Tensor, precondition: Preconditioner<'_>, f: Objective<'_>) -> Result<Maximum> {
         if !(self.gradient_tolerance >= 0.0) || self.history == 0 {
             return Err(Error::config("gradient_tolerance", "must not be negative, and history at least 1"));
         }
@@ -94,7 +97,7 @@ impl Ascent {
             return Err(Error::config("start", "the objective is not finite at the start of some row"));
         }
         let mut pairs: Vec<Pair> = Vec::new();
-        let mut gamma = at.gradient.norm_scalaropt_dim(2.0, [1i64].as_slice(), false).clamp_min(1.0).reciprocal();
+        let mut gamma = dot(&at.gradient, &precondition(&at.gradient)).sqrt().clamp_min(1.0).reciprocal();
         // rows that could not rise any more
         let mut stuck = at.value.zeros_like();
         let mut iterations = 0;
@@ -104,16 +107,17 @@ impl Ascent {
             if open.sum(Kind::Double).double_value(&[]) == 0.0 {
                 break;
             }
-            let direction = direction(&at.gradient, &pairs, &gamma) * open.unsqueeze(1);
+            let direction = direction(&at.gradient, &pairs, &gamma, precondition) * open.unsqueeze(1);
             let (step, next) = self.search(&point, &at, &direction, f)?;
             stuck = stuck.maximum(&(&open * step.eq(0.0).to_kind(point.kind())));
             let s = &direction * step.unsqueeze(1);
             // curvature of −f along the step
             let y = &at.gradient - &next.gradient;
             let (sy, yy) = (dot(&s, &y), dot(&y, &y));
+            let scaled = dot(&y, &precondition(&y));
             let valid = sy.gt_tensor(&((dot(&s, &s) * &yy).sqrt() * 1e-10));
             let rho = sy.reciprocal().where_self(&valid, &sy.zeros_like());
-            gamma = (&sy / &yy).where_self(&valid, &gamma);
+            gamma = (&sy / &scaled).where_self(&valid, &gamma);
             point += &s;
             at = next;
             pairs.push(Pair { s, y, rho });
@@ -151,8 +155,8 @@ impl Ascent {
     }
 }
 
-/// The two-loop recursion: H ∇f with H about the inverse of minus the Hessian; the gradient itself where that would not rise.
-fn direction(gradient: &Tensor, pairs: &[Pair], gamma: &Tensor) -> Tensor {
+/// The two-loop recursion: H ∇f with H about the inverse of minus the Hessian; γ P ∇f where that would not rise.
+fn direction(gradient: &Tensor, pairs: &[Pair], gamma: &Tensor, precondition: Preconditioner<'_>) -> Tensor {
     let mut q = gradient.copy();
     let mut alphas = Vec::with_capacity(pairs.len());
     for pair in pairs.iter().rev() {
@@ -160,13 +164,13 @@ fn direction(gradient: &Tensor, pairs: &[Pair], gamma: &Tensor) -> Tensor {
         q -= &pair.y * alpha.unsqueeze(1);
         alphas.push(alpha);
     }
-    q *= gamma.unsqueeze(1);
+    let mut q = precondition(&q) * gamma.unsqueeze(1);
     for (pair, alpha) in pairs.iter().zip(alphas.iter().rev()) {
         let beta = &pair.rho * dot(&pair.y, &q);
         q += &pair.s * (alpha - beta).unsqueeze(1);
     }
     let rises = dot(gradient, &q).gt(0.0).unsqueeze(1);
-    q.where_self(&rises, &(gradient * gamma.unsqueeze(1)))
+    q.where_self(&rises, &(precondition(gradient) * gamma.unsqueeze(1)))
 }
 
 fn dot(a: &Tensor, b: &Tensor) -> Tensor {

@@ -123,8 +123,7 @@ fn log_joint_at(vae: &Vae, z: &Tensor, batch: &Batch, shared: bool) -> Tensor {
     if !shared {
         return vae.log_likelihood(&z.unsqueeze(1).expand([g, n, -1], false).contiguous(), batch) + log_prior;
     }
-    let outputs = vae.outputs(&z.unsqueeze(1), batch).expand([g, n, -1], false);
-    vae.log_likelihood_of(&outputs, batch) + log_prior
+    vae.log_likelihood_of(&vae.outputs(&z.unsqueeze(1), batch), batch) + log_prior
 }
 
 /// Σ_g w_g (1, z_g, z_g z_gᵀ) of every row for log weights that come by pieces.

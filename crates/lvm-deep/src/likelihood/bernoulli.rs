@@ -32,6 +32,13 @@ impl Likelihood for Bernoulli {
         -outputs.binary_cross_entropy_with_logits(&x, None::<&Tensor>, None::<&Tensor>, Reduction::None)
     }
 
+    fn log_prob_everywhere(&self, outputs: &Tensor, batch: &Batch) -> Option<Tensor> {
+        // Σ_d [x log σ(a) + (1 − x) log σ(−a)]: nothing cancels
+        let one = outputs.squeeze_dim(-2).log_sigmoid();
+        let zero = (-outputs.squeeze_dim(-2)).log_sigmoid();
+        Some(one.matmul(&batch.x.tr()) + zero.matmul(&(1.0 - &batch.x).tr()))
+    }
+
     fn mean(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {
         outputs.sigmoid()
     }
@@ -82,6 +89,17 @@ mod tests {
         agrees(&entries, &[-0.5543552444685271, -0.12692801104297252, -4.248354255291589e-18], 1e-15);
         let far = likelihood.log_prob_entries(&row(&[0.3, -2.0, 40.0]), &Batch::new(row(&[1.0, 0.0, 0.0])));
         agrees(&far.narrow(-1, 2, 1), &[-40.0], 1e-14);
+    }
+
+    #[test]
+    fn outputs_of_all_rows_give_the_sums_of_entries() {
+        let likelihood = Bernoulli { columns: 3 };
+        let outputs = Tensor::from_slice(&[0.3, -2.0, 40.0, -800.0, 1e-3, 5.0]).view([2, 1, 3]);
+        let batch = Batch::new(Tensor::from_slice(&[1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]).view([3, 3]));
+        let one_by_one = likelihood.log_prob_entries(&outputs, &batch).sum_dim_intlist([-1].as_slice(), false, None);
+        let together = likelihood.log_prob_everywhere(&outputs, &batch).unwrap();
+        assert_eq!(together.size(), [2, 3]);
+        agrees(&together, &crate::tensor::to_values(&one_by_one), 1e-12);
     }
 
     #[test]

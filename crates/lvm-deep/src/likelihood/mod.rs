@@ -43,6 +43,11 @@ pub trait Likelihood: Send {
     /// log p(x_nd | z) of every entry, (…, N, D). Entries that are missing have x = 0 and are left out by the caller.
     fn log_prob_entries(&self, outputs: &Tensor, batch: &Batch) -> Tensor;
 
+    /// The sum of the entries (k, N) for outputs (k, 1, P) that are the same for all rows, where products of matrices give it.
+    fn log_prob_everywhere(&self, _outputs: &Tensor, _batch: &Batch) -> Option<Tensor> {
+        None
+    }
+
     /// What log p(x_n | z) has besides the sum over the entries (N), if anything: the multinomial coefficient.
     fn log_prob_row(&self, _batch: &Batch) -> Option<Tensor> {
         None

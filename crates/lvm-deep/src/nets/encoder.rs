@@ -23,6 +23,11 @@ pub trait Encoder: Send {
     /// (N, F) of a batch of N rows.
     fn features(&self, batch: &Batch) -> Tensor;
 
+    /// What the first layer is given for a batch of N rows (N, I), where that is a table of numbers.
+    fn inputs(&self, _batch: &Batch) -> Option<Tensor> {
+        None
+    }
+
     /// The same encoder over the same parameter tensors.
     fn share(&self) -> Box<dyn Encoder>;
 }
@@ -46,6 +51,22 @@ impl NetEncoder {
 
 impl Encoder for NetEncoder {
     fn features(&self, batch: &Batch) -> Tensor {
+        self.net.forward(&self.table(batch))
+    }
+
+    fn inputs(&self, batch: &Batch) -> Option<Tensor> {
+        Some(self.table(batch))
+    }
+
+    fn share(&self) -> Box<dyn Encoder> {
+        let standard = self.standard.as_ref().map(|(m, s)| (m.shallow_clone(), s.shallow_clone()));
+        Box::new(NetEncoder { net: self.net.share(), input: self.input, standard, mask: self.mask })
+    }
+}
+
+impl NetEncoder {
+    /// The columns that the net reads.
+    fn table(&self, batch: &Batch) -> Tensor {
         let mut x = match (self.input, &self.standard) {
             (Input::Standardised, Some((mean, scale))) => (&batch.x - mean) / scale,
             (Input::Log1p, _) => batch.x.log1p(),
@@ -61,12 +82,6 @@ impl Encoder for NetEncoder {
             parts.push(batch.observed.as_ref().map_or_else(|| batch.x.ones_like(), Tensor::shallow_clone));
         }
         parts.extend(batch.condition.as_ref().map(Tensor::shallow_clone));
-        let x = if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(&parts, -1) };
-        self.net.forward(&x)
-    }
-
-    fn share(&self) -> Box<dyn Encoder> {
-        let standard = self.standard.as_ref().map(|(m, s)| (m.shallow_clone(), s.shallow_clone()));
-        Box::new(NetEncoder { net: self.net.share(), input: self.input, standard, mask: self.mask })
+        if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(&parts, -1) }
     }
 }

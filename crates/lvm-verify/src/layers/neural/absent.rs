@@ -37,6 +37,10 @@ pub(super) fn linear(g: &mut Group<'_>, _published: &Published, _family: Family)
     not_run(g)
 }
 
+pub(super) fn from_axes(g: &mut Group<'_>, _published: &Published) -> Outcome {
+    not_run(g)
+}
+
 pub(super) fn collapse(g: &mut Group<'_>, _published: &Published, _latents: usize, _active: &[usize]) -> Outcome {
     not_run(g)
 }

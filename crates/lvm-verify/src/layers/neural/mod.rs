@@ -28,14 +28,9 @@ pub const CASE_CHECKS: &[(Layer, &str, CaseCheck)] = &[
 
 /// The groups that need no case.
 pub fn all(suite: &mut Suite<'_>) {
-    // the smallest table alone where time is short and no group is asked for by its id; the images take half an hour
+    // the smallest table alone where time is short and no group is asked for by its id
     let thorough = suite.selection.budget != Budget::Quick || !suite.selection.ids.is_empty();
-    let tables = match suite.selection.budget {
-        Budget::Nightly => 6,
-        _ if thorough => 5,
-        _ => 1,
-    };
-    for published in &PUBLISHED[..tables] {
+    for published in &PUBLISHED[..if thorough { 5 } else { 1 }] {
         let case = format!("linear autoencoder of {}", published.name());
         suite.group(Layer::V, "V5", &case, |g| checks::linear(g, published, Family::Diagonal));
     }
@@ -44,6 +39,9 @@ pub fn all(suite: &mut Suite<'_>) {
             let case = format!("linear autoencoder with full covariance of {}", published.name());
             suite.group(Layer::V, "V5", &case, |g| checks::linear(g, published, Family::FullCovariance));
         }
+        let images = &PUBLISHED[5];
+        let case = format!("linear autoencoder of {}, from the axes of one with full covariance", images.name());
+        suite.group(Layer::V, "V5", &case, |g| checks::from_axes(g, images));
         let wine = &PUBLISHED[2];
         suite.group(Layer::V, "V5", "latents that a linear autoencoder of wine uses", |g| checks::collapse(g, wine, 6, &[1, 3, 5]));
     }

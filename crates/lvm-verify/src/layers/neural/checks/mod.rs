@@ -15,6 +15,6 @@ pub(super) use devices::devices;
 pub(super) use evidence::{estimators, gaps};
 pub(super) use flows::flows;
 pub(super) use forward::{forward, gradient};
-pub(super) use linear::{collapse, linear};
+pub(super) use linear::{collapse, from_axes, linear};
 pub(super) use loss::scaling;
 pub(super) use sampled::sampled_gradient;

@@ -31,7 +31,8 @@ pub(in super::super::super) fn collapse(g: &mut Group<'_>, published: &Published
     for &k in active {
         let sigma2 = (values[k - 1] * values[k]).sqrt();
         let likelihood = LikelihoodSpec::Gaussian(Variance::Fixed(sigma2));
-        let vae = trained::train(&x, latents, PosteriorSpec::Diagonal, likelihood, (g.budget, g.seed(0), g.seed(1)))?;
+        let vae =
+            trained::train(&x, trained::architecture(&x, latents, PosteriorSpec::Diagonal, likelihood), (g.budget, g.seed(0), g.seed(1)))?;
         let found = Activity::new(&vae, &data.rows)?.active().len();
         g.holds(
             format!("active latents with sigma^2 = {sigma2:.4} between eigenvalues {k} and {}", k + 1),
