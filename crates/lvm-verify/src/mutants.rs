@@ -115,6 +115,7 @@ pub const CATALOGUE: &[Mutant] = &[
     mutant("gh_nodes_unscaled", ("nodes of a rule not scaled by the sd", "VERIFY §3.3"), (O, "O5"), "wells_dist100ars", "mean field: stationary"),
     mutant("full_rank_expects_diagonal", ("E_q of the full rank by the diagonal of S", "VERIFY §3.2 M2"), (M, "M2"), "sblri_blr", ""),
     mutant("lowrank_woodbury_sign", ("+ for − in Woodbury's identity", "VERIFY §3.4"), (S, "S1"), "diagonal plus low rank", "log q"),
+    mutant("lowrank_gauge_unaligned", ("factors averaged without turning them to one", "Schönemann 1966"), (O, "O1"), "diagonal plus low rank, stochastic", "rank 2: runs that"),
     mutant("categorical_score_uncentred", ("score of a label without −π", "Williams 1992"), (S, "S2"), "labels of five irises", "flattened"),
     mutant("weights_truncated", ("importance weights truncated at 1", "Ionides 2008"), (S, "S4"), "gaussian_target_ar1", "variance of log p/q"),
     mutant("verdict_ignores_sd", ("standard deviations not in the verdict", "VERIFY §1.2"), (P, "P4"), "logarithm of a gamma variable of shape 1.5", "logarithm, mean field: no false pass"),

@@ -1,17 +1,52 @@
 //! S1 for the family of a diagonal and a low rank: density, entropy and their gradients are those of the full-rank Gaussian with the same
-//! covariance, which shares no formula with it (Woodbury there, a Cholesky factor here).
+//! covariance, which shares no formula with it (Woodbury there, a Cholesky factor here). O1: stochastic fits end at a target of the family.
 
 use crate::check::{Layer, Source, Tolerance};
 use crate::stochastic::{Claim, Truth};
 use crate::suite::{Budget, Group, Outcome, Suite};
+use lvm_core::fit::Status;
 use lvm_vi::bound::elbo;
 use lvm_vi::expectation::GaussianTarget;
 use lvm_vi::family::{Family, FullRank, LowRank, Variational, kl};
+use lvm_vi::fit::{Stopping, Vi};
 use ndarray::{Array1, Array2, array};
+use std::f64::consts::PI;
 
-/// The check.
+/// The checks.
 pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::S, "S1", "diagonal plus low rank", against_full_rank);
+    suite.group(Layer::O, "O1", "diagonal plus low rank, stochastic fit", ends_at_the_target);
+}
+
+/// Targets of ranks 1, 2 and 3, whose diagonal and factor are known apart: every run says that it has converged, and is there.
+fn ends_at_the_target(g: &mut Group<'_>) -> Outcome {
+    let (tolerance, runs) = (0.02, if g.budget == Budget::Quick { 2 } else { 5 });
+    for (d, rank) in [(5, 1), (6, 2), (7, 3)] {
+        let wave = |i: usize, k: usize| (PI * (i as f64 + 0.5) * (k + 1) as f64 / d as f64).cos();
+        let factor = Array2::from_shape_fn((d, rank), |(i, k)| [1.5, 1.0, 0.8][k] * wave(i, k));
+        let covariance = factor.dot(&factor.t()) + Array2::from_diag(&Array1::from_shape_fn(d, |i| 0.3 + 0.1 * i as f64));
+        let mean = Array1::from_shape_fn(d, |i| i as f64 - 2.0);
+        let p = FullRank::new(&mean.to_vec(), covariance.view())?;
+        let target = GaussianTarget::from_covariance(mean, covariance)?;
+        let (mut converged, mut farthest) = (0, 0.0_f64);
+        for run in 0..runs {
+            let stopping = Stopping { tolerance, max_iterations: 400_000, ..Stopping::default() };
+            let fitted = Vi { stopping, ..Vi::new(LowRank::start(d, rank)?) }.fit(&target, g.seed(100 * rank as u64 + run))?;
+            converged += u64::from(fitted.status == Status::Converged);
+            farthest = farthest.max(kl(&fitted.model.q, &p)?);
+        }
+        g.holds(
+            format!("rank {rank}: runs that say they have converged"),
+            format!("{converged} of {runs}"),
+            format!("{runs} of {runs}"),
+            converged == runs,
+            "F is known up to a rotation, which the average of a run must not feel",
+        );
+        let slack = (2.0 * tolerance).powi(2) * ((2 + rank) * d) as f64;
+        let t = Tolerance::absolute(slack, "(2δ)² nats for each parameter that a run leaves δ = 0.02 off");
+        g.bounded(format!("rank {rank}: largest KL(q ‖ p) of {runs} runs"), Source::E, farthest, &t);
+    }
+    Ok(())
 }
 
 fn against_full_rank(g: &mut Group<'_>) -> Outcome {

@@ -21,8 +21,13 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 /// # Numerics
 /// Densities and scores go through M = I + Fᵀ diag(δ⁻²) F (r, r), by the Woodbury identity and the determinant lemma: O(d r) a draw and
 /// O(d r²) once; no (d, d) matrix is formed except by [`Family::covariance`]. At F = 0 the gradient in F of any objective is 0, so a run
-/// must not start there: [`LowRank::start`] is a start. From rank 2 on F is known up to a rotation only, along which the iterates of a stochastic
-/// fit wander: their average is then too small, which the test of the gradient at the average sees, and the run says that it has not converged.
+/// must not start there: [`LowRank::start`] is a start.
+///
+/// F is known up to an orthogonal Q, F Fᵀ = F Q (F Q)ᵀ; a stochastic fit averages its iterates after
+/// [`Geometry::align`](crate::optimizer::Geometry::align) has turned each F to that of one reference. δ and F Fᵀ are known apart from each
+/// other only if (d − r)² ≥ d + r (Ledermann 1937). Beyond, the iterates of noisy gradients wander between the two and a fit rarely says that
+/// it has converged; [`FullRank`](super::FullRank) then holds every member with no more parameters. Near that bound
+/// [`Gradient::StickingTheLanding`](crate::estimator::Gradient::StickingTheLanding), whose noise ends at q = p, takes far fewer steps.
 ///
 /// ```
 /// use lvm_vi::family::{LowRank, Variational};
@@ -35,7 +40,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 /// ```
 ///
 /// # References
-/// Ong, Nott & Smith 2018, Gaussian variational approximation with a factor covariance structure.
+/// Ong, Nott & Smith 2018, Gaussian variational approximation with a factor covariance structure. Ledermann 1937, On the rank of the reduced
+/// correlational matrix in multiple-factor analysis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LowRank {
     /// μ (d), log δ (d), F (d r).
@@ -85,10 +91,13 @@ impl LowRank {
     /// ```
     ///
     /// # Errors
-    /// If d or `rank` is 0 or `rank` is not below d.
+    /// If `rank` is 0 or above the largest r with (d − r)² ≥ d + r: F and δ have as many parameters as a covariance then, or more.
     pub fn start(d: usize, rank: usize) -> Result<Self> {
-        if rank == 0 || rank >= d {
-            return Err(lvm_core::Error::config("rank", format!("{rank} is outside 1 … {}", d.saturating_sub(1))));
+        let most = (1..d).take_while(|r| (d - r).pow(2) >= d + r).last().unwrap_or(0);
+        if rank == 0 || rank > most {
+            let message =
+                format!("{rank} is outside 1 … {most} for {d} latents, where diagonal and factor are known; beyond take FullRank");
+            return Err(lvm_core::Error::config("rank", message));
         }
         let cosine = |i: usize, k: usize| (PI * (i as f64 + 0.5) * k as f64 / d as f64).cos();
         // the column of frequency 0 is constant: no row is 0
@@ -300,11 +309,14 @@ mod tests {
 
     #[test]
     fn a_start_has_unit_variances_and_a_factor_of_full_rank() {
-        let q = LowRank::start(5, 4).unwrap();
+        let q = LowRank::start(6, 3).unwrap();
         assert!(q.standard_deviations().iter().all(|s| (s - 1.0).abs() < 1e-15));
         let gram = q.factor.t().dot(&q.factor);
         assert!(linalg::eigh(gram.view()).unwrap().0.iter().all(|v| *v > 0.05), "{gram}");
-        assert!(LowRank::start(3, 3).is_err() && LowRank::start(3, 0).is_err());
+        assert!(LowRank::start(3, 1).is_ok() && LowRank::start(5, 2).is_ok() && LowRank::start(3, 0).is_err());
+        for (d, rank) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 4), (3, 9)] {
+            assert!(LowRank::start(d, rank).unwrap_err().to_string().contains("take FullRank"), "{rank} of {d}");
+        }
     }
 
     #[test]

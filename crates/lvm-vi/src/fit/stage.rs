@@ -178,7 +178,10 @@ impl<F: Geometry> State<F> {
         }
         self.gradient = gradient;
         self.q = Some(q);
-        let completed = self.average.push(&self.parameters) && LOOKS.contains(&self.average.batches());
+        // the copy that is averaged; the optimizer remembers the iterates as they are
+        self.moved.clone_from(&self.parameters);
+        vi.start.align(self.stage_mean.as_deref().unwrap_or(vi.start.parameters()), &mut self.moved);
+        let completed = self.average.push(&self.moved) && LOOKS.contains(&self.average.batches());
         let still = planted("stop_on_one_elbo") && (self.elbo - before).abs() <= 0.01 * before.abs();
         let converged = completed && self.look(vi, source)? || still;
         Ok(Step { objective: self.elbo, converged, repairs: Vec::new() })
@@ -187,7 +190,7 @@ impl<F: Geometry> State<F> {
     /// Whether the run is over, having looked at the batches of the stage.
     fn look<S: Source>(&mut self, vi: &Vi<F>, source: &S) -> Result<bool> {
         let tolerance = vi.stopping.tolerance;
-        let Some(mean) = self.average.mean() else { return Ok(false) };
+        let Some(mut mean) = self.average.mean() else { return Ok(false) };
         let q = vi.start.with_parameters(&mean)?;
         let Some(found) = self.assess_tail(vi)? else { return Ok(false) };
         if tolerance == 0.0 || !self.is_over(vi, &q, &found) {
@@ -201,6 +204,8 @@ impl<F: Geometry> State<F> {
         self.optimizer.hold();
         self.scale *= SHRINK;
         self.average = TailAverage::new(mean.len(), vi.stopping.batch);
+        // in the gauge of what the optimizer remembers
+        vi.start.align(&self.parameters, &mut mean);
         self.parameters.clone_from(&mean);
         self.stage_mean = Some(mean);
         if self.remaining(vi)?.largest() > tolerance {

@@ -38,7 +38,7 @@ impl Default for DistanceOverGradients {
 /// λ_0, r̄ and the sum under the root.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DistanceState {
-    start: Vec<f64>,
+    pub(super) start: Vec<f64>,
     farthest: f64,
     sum: f64,
 }

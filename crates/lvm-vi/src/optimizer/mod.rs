@@ -119,7 +119,12 @@ impl Optimizer {
                 true
             }
             (Rule::DistanceOverGradients(rule), RuleState::DistanceOverGradients(distance)) => {
-                let step = rule.length(distance, gradient, parameters) * scale;
+                // a way along parameters of the same q is none
+                let nearest = &mut state.scratch;
+                nearest.clear();
+                nearest.extend_from_slice(parameters);
+                q.align(&distance.start, nearest);
+                let step = rule.length(distance, gradient, nearest) * scale;
                 gradient.iter_mut().for_each(|g| *g *= step.min(limit));
                 true
             }

@@ -9,12 +9,17 @@
 
 use crate::family::{Family, FullRank, LowRank, MeanField, Variational};
 use lvm_core::linalg;
+use lvm_core::mutant::planted;
 use ndarray::{Array2, ArrayView1};
 
 /// A family that knows the units of its parameters, the first d of which are the means.
 pub trait Geometry: Family {
     /// g ← F⁻¹ g, exactly or by a positive definite stand-in (its documentation says which), for a gradient g (parameters).
     fn precondition(&self, gradient: &mut [f64]);
+
+    /// Moves `parameters` among those that stand for the same q to where they are nearest to `reference`: parameters known only up to a
+    /// symmetry are averaged and compared after this. Nothing, where other parameters are another q.
+    fn align(&self, _reference: &[f64], _parameters: &mut [f64]) {}
 }
 
 impl Geometry for MeanField {
@@ -82,6 +87,20 @@ impl Geometry for LowRank {
         (0..r).for_each(|k| times_covariance(factor_gradient, k, r, 0.5));
         scale_gradient.iter_mut().for_each(|g| *g *= 0.5);
     }
+
+    /// F ← F Q with the orthogonal Q that brings it nearest to the F of the reference (Procrustes; Schönemann 1966).
+    fn align(&self, reference: &[f64], parameters: &mut [f64]) {
+        if planted("lowrank_gauge_unaligned") {
+            return;
+        }
+        let (d, r) = (self.dim(), self.rank());
+        let factor = |p: &[f64]| Array2::from_shape_fn((d, r), |(i, k)| p[2 * d + i * r + k]);
+        let present = factor(parameters);
+        // min_Q ‖F Q − F_ref‖:   Q = U Vᵀ of Fᵀ F_ref = U S Vᵀ
+        let Ok((u, _, vt)) = linalg::svd(linalg::matmul(present.t(), factor(reference).view()).view()) else { return };
+        let turned = linalg::matmul(present.view(), linalg::matmul(u.view(), vt.view()).view());
+        parameters[2 * d..].iter_mut().zip(&turned).for_each(|(p, t)| *p = *t);
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +129,48 @@ mod tests {
             } else {
                 assert!(inner > 0.0 && 2.0 * curvature <= inner * 4.0, "{curvature} {inner}");
             }
+        }
+    }
+
+    #[test]
+    fn a_factor_that_turns_has_the_average_of_one_that_stands() {
+        let factor = Array2::from_shape_fn((5, 2), |(i, k)| ((3 * i + 5 * k) as f64).sin() + 0.2);
+        let q = LowRank::new(&[1.0; 5], &[0.5; 5], factor.view()).unwrap();
+        let mut sum = vec![0.0; q.parameters().len()];
+        // a full turn, every other one reflected: without the alignment their mean is 0
+        for step in 0..16 {
+            let (s, c) = (std::f64::consts::TAU * f64::from(step) / 16.0).sin_cos();
+            let sign = if step % 2 == 0 { 1.0 } else { -1.0 };
+            let turned = factor.dot(&array![[c, s * sign], [-s, c * sign]]);
+            let other = LowRank::new(&[1.0; 5], &[0.5; 5], turned.view()).unwrap();
+            let mut aligned = other.parameters().to_vec();
+            q.align(q.parameters(), &mut aligned);
+            let same = q.with_parameters(&aligned).unwrap();
+            // two products of order 2 of numbers of order 1
+            assert!((other.covariance() - same.covariance()).iter().all(|e| e.abs() < 1e-14));
+            sum.iter_mut().zip(aligned).for_each(|(s, p)| *s += p / 16.0);
+        }
+        assert!(sum.iter().zip(q.parameters()).all(|(s, p)| (s - p).abs() < 1e-14));
+    }
+
+    #[test]
+    fn an_alignment_leaves_q_and_comes_nearer() {
+        let member = |seed: usize| {
+            let factor = Array2::from_shape_fn((7, 3), |(i, k)| ((3 * i + 5 * k + 7 * seed) as f64).sin());
+            LowRank::new(&[0.0; 7], &[0.4; 7], factor.view()).unwrap()
+        };
+        let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        for seed in 0..10 {
+            let (reference, q) = (member(seed), member(seed + 20));
+            let mut aligned = q.parameters().to_vec();
+            q.align(reference.parameters(), &mut aligned);
+            let same = q.with_parameters(&aligned).unwrap();
+            assert!((q.covariance() - same.covariance()).iter().all(|e| e.abs() < 1e-13));
+            assert!(far(&aligned, reference.parameters()) <= far(q.parameters(), reference.parameters()) + 1e-13);
+            // once is enough
+            let mut twice = aligned.clone();
+            q.align(reference.parameters(), &mut twice);
+            assert!(far(&twice, &aligned) < 1e-24);
         }
     }
 
