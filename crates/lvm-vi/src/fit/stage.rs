@@ -180,7 +180,9 @@ impl<F: Geometry> State<F> {
         self.q = Some(q);
         // the copy that is averaged; the optimizer remembers the iterates as they are
         self.moved.clone_from(&self.parameters);
-        vi.start.align(self.stage_mean.as_deref().unwrap_or(vi.start.parameters()), &mut self.moved);
+        // the start may be far from where the first stage ends, and nearest to it many: there the last batch is the reference
+        let reference = self.stage_mean.as_ref().or(self.average.tail().last());
+        vi.start.align(reference.map_or(vi.start.parameters(), Vec::as_slice), &mut self.moved);
         let completed = self.average.push(&self.moved) && LOOKS.contains(&self.average.batches());
         let still = planted("stop_on_one_elbo") && (self.elbo - before).abs() <= 0.01 * before.abs();
         let converged = completed && self.look(vi, source)? || still;
