@@ -1,5 +1,6 @@
 //! The table behind a generalised linear model, and its one pass: η = X z, then Xᵀ of the derivative in η.
 
+use super::single::SingleSums;
 use super::strips::{STRIP, Strip, Strips, Sums, total};
 use lvm_core::rows::RowSource;
 use lvm_core::sweep::{Merge, Plan, sweep};
@@ -30,6 +31,12 @@ pub(super) trait Response: Sync {
     }
 }
 
+/// A response whose predictors and derivatives may be in single precision.
+pub(super) trait SingleResponse: Response {
+    /// As [`Response::sum`], with responses in single precision.
+    fn sum_single(&self, eta: &mut [f32], y: &[f32]) -> f64;
+}
+
 /// N rows of D columns with responses; rows of weight 0 are not here.
 #[derive(Debug, Clone)]
 pub(super) struct Design {
@@ -38,6 +45,8 @@ pub(super) struct Design {
     pub(super) y: Vec<f64>,
     /// Row weights (N), if any.
     weights: Option<Vec<f64>>,
+    /// Responses in single precision, if the table is and may be computed with so.
+    single: Option<Vec<f32>>,
 }
 
 /// Rows in the order they are read, each a line of x, with their numbers in the source.
@@ -81,7 +90,18 @@ impl Design {
             return Err(ErrorKind::NoWeight.into());
         }
         let y = lines.numbers.iter().map(|&n| y[n]).collect();
-        Ok(Design { x: Strips::new(&lines.x, columns), y, weights: x_weights(lines.weights) })
+        Ok(Design { x: Strips::new(&lines.x, columns), y, weights: x_weights(lines.weights), single: None })
+    }
+
+    /// In single precision, if the cells are.
+    pub(super) fn in_single_precision(self) -> Self {
+        let single = self.x.single().then(|| self.y.iter().map(|y| *y as f32).collect());
+        Design { single, ..self }
+    }
+
+    /// In double precision.
+    pub(super) fn in_double_precision(self) -> Self {
+        Design { single: None, ..self }
     }
 
     /// N.
@@ -116,18 +136,46 @@ impl Design {
     /// Σ_n w_n log p(y_n | x_nᵀ z) with its gradient written over `gradient`, over all rows; what tasks have summed is added in order, and
     /// how the rows are shared out depends on their number alone.
     pub(super) fn all<R: Response>(&self, response: &R, z: &[f64], gradient: &mut [f64]) -> f64 {
-        let strips = self.x.len().div_ceil(TASKS).max(SMALLEST);
-        let width = Sums::len(self.columns());
-        let mut buffers = vec![0.0; self.x.len().div_ceil(strips) * width];
-        let task = |t: usize, buffer: &mut [f64]| {
+        self.pass(gradient, |strips, buffer| {
             let mut sums = Sums::new(buffer);
-            for s in t * strips..self.x.len().min((t + 1) * strips) {
+            for s in strips {
                 let rows = self.x.range(s);
                 let weights = self.weights.as_ref().map(|w| &w[rows.clone()]);
                 sums.add(self.x.strip(s), rows.len(), z, |eta| evaluate(response, eta, &self.y[rows], weights));
             }
             sums.finish();
-        };
+        })
+    }
+
+    /// The same in the precision of the table; where a number overflows single precision, in double.
+    pub(super) fn all_in_either<R: SingleResponse>(&self, response: &R, z: &[f64], gradient: &mut [f64]) -> f64 {
+        if let Some(y) = &self.single {
+            let narrow: Vec<f32> = z.iter().map(|z| *z as f32).collect();
+            let value = self.pass(gradient, |strips, buffer| {
+                let mut sums = SingleSums::new(buffer);
+                for s in strips {
+                    // `single` is there only if the cells are
+                    let Strip::Single(strip) = self.x.strip(s) else { continue };
+                    let rows = self.x.range(s);
+                    let weights = self.weights.as_ref().map(|w| &w[rows.clone()]);
+                    let (single, double) = (&y[rows.clone()], &self.y[rows.clone()]);
+                    sums.add(strip, rows.len(), &narrow, |eta| evaluate_single(response, eta, single, double, weights));
+                }
+                sums.finish();
+            });
+            if value.is_finite() && gradient.iter().all(|g| g.is_finite()) {
+                return value;
+            }
+        }
+        self.all(response, z, gradient)
+    }
+
+    /// The sum of values that `task` makes of ranges of strips, with the gradient written over `gradient`.
+    fn pass(&self, gradient: &mut [f64], task: impl Fn(std::ops::Range<usize>, &mut [f64]) + Sync) -> f64 {
+        let strips = self.x.len().div_ceil(TASKS).max(SMALLEST);
+        let width = Sums::len(self.columns());
+        let mut buffers = vec![0.0; self.x.len().div_ceil(strips) * width];
+        let task = |t: usize, buffer: &mut [f64]| task(t * strips..self.x.len().min((t + 1) * strips), buffer);
         if self.rows() * self.columns() < SEQUENTIAL {
             buffers.chunks_exact_mut(width).enumerate().for_each(|(t, buffer)| task(t, buffer));
         } else {
@@ -200,6 +248,20 @@ fn evaluate<R: Response>(response: &R, eta: &mut [f64], y: &[f64], weights: Opti
     response.evaluate(eta, y, &mut values[..eta.len()]);
     eta.iter_mut().zip(weights).for_each(|(d, w)| *d *= w);
     values.iter().zip(weights).map(|(v, w)| v * w).sum()
+}
+
+/// The same of predictors in single precision; with weights each row's value is needed, and the response is evaluated in f64.
+#[inline]
+fn evaluate_single<R: SingleResponse>(response: &R, eta: &mut [f32], single: &[f32], y: &[f64], weights: Option<&[f64]>) -> f64 {
+    if weights.is_none() {
+        return response.sum_single(eta, single);
+    }
+    let mut wide = [0.0; STRIP];
+    let wide = &mut wide[..eta.len()];
+    wide.iter_mut().zip(&*eta).for_each(|(w, eta)| *w = f64::from(*eta));
+    let value = evaluate(response, wide, y, weights);
+    eta.iter_mut().zip(wide).for_each(|(d, w)| *d = *w as f32);
+    value
 }
 
 /// The prior z ~ N(0, s² I): its log density, with the gradient written over `gradient`.

@@ -5,6 +5,7 @@ mod design;
 pub mod linear_regression;
 pub mod logistic;
 pub mod poisson;
+mod single;
 mod strips;
 
 pub use bernoulli_factor::BernoulliFactor;

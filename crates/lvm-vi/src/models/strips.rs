@@ -10,8 +10,8 @@ pub(super) const STRIP: usize = 64;
 const LANES: usize = 8;
 /// Vectors whose sums run at once, so that none waits for itself.
 const AT_ONCE: usize = 8;
-/// Numbers in 64 bytes: a vector that straddles two cache lines loads at half the speed.
-const LINE: usize = 8;
+/// A cache line in bytes: a vector that straddles two of them loads at half the speed.
+const LINE: usize = 64;
 
 /// Rows whose predictors are summed at once where cells are widened.
 const HALF: usize = STRIP / 2;
@@ -24,13 +24,13 @@ pub(super) struct Strips {
     cells: Cells,
 }
 
-/// Cells in single precision where that loses nothing, which halves what a pass reads. They are widened before they are multiplied, so
+/// Cells in single precision where that loses nothing, which halves what a pass reads. [`Sums`] widens them before they are multiplied, so
 /// that the answer is the same to the last bit.
 #[derive(Debug, Clone)]
 enum Cells {
     /// Where the first strip starts, on a cache line, and the numbers.
     Double(usize, Vec<f64>),
-    Single(Vec<f32>),
+    Single(usize, Vec<f32>),
 }
 
 /// A strip with what it is filled up by, column by column.
@@ -38,6 +38,14 @@ enum Cells {
 pub(super) enum Strip<'a> {
     Double(&'a [f64]),
     Single(&'a [f32]),
+}
+
+/// Room for `size` numbers that start on a cache line, and where.
+fn on_a_line<T: Copy + Default>(size: usize) -> (Vec<T>, usize) {
+    let line = LINE / size_of::<T>();
+    let x = vec![T::default(); size + line];
+    let offset = x.as_ptr().align_offset(LINE).min(line);
+    (x, offset)
 }
 
 /// The same number in single precision, if there is one.
@@ -56,12 +64,11 @@ impl Strips {
             ((line / STRIP) * columns + j) * STRIP + line % STRIP
         };
         let cells = if lines.iter().all(|v| narrowed(*v).is_some()) {
-            let mut x = vec![0.0; size];
-            lines.iter().enumerate().for_each(|(i, v)| x[place(i)] = *v as f32);
-            Cells::Single(x)
+            let (mut x, offset) = on_a_line(size);
+            lines.iter().enumerate().for_each(|(i, v)| x[offset + place(i)] = *v as f32);
+            Cells::Single(offset, x)
         } else {
-            let mut x = vec![0.0; size + LINE];
-            let offset = x.as_ptr().align_offset(8 * LINE).min(LINE);
+            let (mut x, offset) = on_a_line(size);
             lines.iter().enumerate().for_each(|(i, v)| x[offset + place(i)] = *v);
             Cells::Double(offset, x)
         };
@@ -87,7 +94,7 @@ impl Strips {
         let size = STRIP * self.columns;
         match &self.cells {
             Cells::Double(offset, x) => Strip::Double(&x[offset + s * size..][..size]),
-            Cells::Single(x) => Strip::Single(&x[s * size..][..size]),
+            Cells::Single(offset, x) => Strip::Single(&x[offset + s * size..][..size]),
         }
     }
 
@@ -95,6 +102,11 @@ impl Strips {
     pub(super) fn table(&self, s: usize) -> Array2<f64> {
         let shape = (self.range(s).len(), self.columns);
         Array2::from_shape_fn(shape.f(), |(i, j)| self.strip(s).get(j * STRIP + i))
+    }
+
+    /// Whether the cells are kept in single precision.
+    pub(super) fn single(&self) -> bool {
+        matches!(self.cells, Cells::Single(..))
     }
 
     /// Row n, column after column.
@@ -316,7 +328,7 @@ mod tests {
                 let lines: Vec<f64> = (0..rows * columns).map(|i| round(((i * 37 + 1) as f64).sin())).collect();
                 let z: Vec<f64> = (0..columns).map(|j| (j as f64).cos()).collect();
                 let (value, gradient, strips) = pass(&lines, columns, &z);
-                assert_eq!(matches!(strips.cells, Cells::Single(_)), single);
+                assert_eq!(strips.single(), single);
                 let eta: Vec<f64> = lines.chunks(columns).map(|row| row.iter().zip(&z).map(|(x, z)| x * z).sum()).collect();
                 // sums of up to 200 · 50 numbers below 50, in another order
                 assert!((value - eta.iter().sum::<f64>()).abs() < 1e-10);

@@ -137,20 +137,24 @@ fn a_weight_is_a_number_of_rows() {
 }
 
 #[test]
-fn a_table_in_single_precision_gives_the_same_answer_bit_for_bit() {
+fn a_table_in_single_precision_gives_the_same_answer_bit_for_bit_in_double() {
     for (n, d) in [(7, 1), (700, 5), (20_000, 4)] {
         let single = covariates(n, d).mapv(|v| v as f32);
         let double = single.mapv(f64::from);
         let y = Array1::from_shape_fn(n, |i| f64::from(u8::from(i % 3 == 0)));
         let z: Vec<f64> = (0..d).map(|j| 0.3 - 0.2 * j as f64).collect();
         let of = |x: &dyn RowSource| {
-            let model = LogisticRegression::new(x, y.view(), 1.0).unwrap();
+            let model = LogisticRegression::new(x, y.view(), 1.0).unwrap().in_double_precision();
             let (mut all, mut some) = (vec![0.0; d], vec![0.0; d]);
             let rows: Vec<usize> = (0..n).step_by(3).collect();
             let values = (model.log_likelihood_grad_all(&z, &mut all).unwrap(), model.log_likelihood_grad(&rows, &z, &mut some).unwrap());
             (values, all, some)
         };
         assert_eq!(of(&single), of(&double));
+        // an f64 table is computed in f64 unasked, though its numbers are single
+        let unasked = LogisticRegression::new(&double, y.view(), 1.0).unwrap();
+        let mut g = vec![0.0; d];
+        assert_eq!((unasked.log_likelihood_grad_all(&z, &mut g).unwrap(), g), (of(&double).0.0, of(&double).1));
         // and what is kept in double precision differs by the rounding of sums in another order only
         let mut kept = double.clone();
         kept[[0, 0]] *= 1.0 + f64::EPSILON;
@@ -162,17 +166,73 @@ fn a_table_in_single_precision_gives_the_same_answer_bit_for_bit() {
 }
 
 #[test]
+fn single_precision_is_as_close_as_its_roundings() {
+    const EPSILON: f64 = f32::EPSILON as f64;
+    for (n, d) in [(1, 1), (7, 1), (64, 3), (700, 5), (20_000, 4), (2000, 50)] {
+        let x = covariates(n, d).mapv(|v| v as f32);
+        let y = Array1::from_shape_fn(n, |i| f64::from(u8::from(i % 3 == 0)));
+        let weights = Array1::from_shape_fn(n, |i| (i % 3) as f64 * 0.7 + f64::from(u8::from(i == 0)));
+        // η about 0, of order 1, up to a hundred and beyond what e^η can be in f32 and in f64
+        for (scale, weighted) in [0.0, 1e-3, 1.0, 20.0, 100.0, 1e4].into_iter().flat_map(|s| [(s, false), (s, true)]) {
+            let z: Vec<f64> = (0..d).map(|j| scale * (0.3 + j as f64).cos()).collect();
+            let rows = Rows::new(&x);
+            let rows = if weighted { rows.weighted(weights.view()).unwrap() } else { rows };
+            let model = LogisticRegression::new(&rows, y.view(), 1.0).unwrap();
+            let (mut single, mut double) = (vec![0.0; d], vec![0.0; d]);
+            let value = model.log_likelihood_grad_all(&z, &mut single).unwrap();
+            let exact = model.in_double_precision().log_likelihood_grad_all(&z, &mut double).unwrap();
+            // z is rounded, then d products are added: |δη| ≤ (d + 1) ε/2 Σ |x z|; both log p and its derivative r move by at most
+            // |r| (e^|δη| − 1), to which come 4 ulp of each, the limits 3e-16 and 2e-38, and 32 roundings of a sum in f32
+            let (mut bound, mut bounds) = (0.0, vec![0.0; d]);
+            for (i, row) in x.outer_iter().enumerate() {
+                let weight = if weighted { weights[i] } else { 1.0 };
+                let products = row.iter().zip(&z).map(|(x, z)| f64::from(*x) * z);
+                let eta: f64 = products.clone().sum::<f64>() * (2.0 * y[i] - 1.0);
+                let moved = (0.5 * (d as f64 + 1.0) * EPSILON * products.map(f64::abs).sum::<f64>()).exp_m1();
+                let (e, r) = ((-eta.abs()).exp(), 1.0 / (1.0 + eta.exp()));
+                let loss = (-eta).max(0.0) + e.ln_1p();
+                bound += weight * (r * moved + 4.0 * EPSILON * loss + 3e-16);
+                let slope = r * (moved + 21.0 * EPSILON) + 2e-38;
+                bounds.iter_mut().zip(row).for_each(|(b, x)| *b += weight * f64::from(x.abs()) * slope);
+            }
+            assert!((value - exact).abs() <= bound + 1e-14 * exact.abs(), "{n} {d} {scale} {weighted}: {value} {exact} {bound}");
+            // a small product may be subnormal: within 1e-45
+            let near = |j: usize| (single[j] - double[j]).abs() <= bounds[j] + 1e-44 * n as f64;
+            assert!((0..d).all(near), "{n} {d} {scale} {weighted}: {single:?} {double:?} {bounds:?}");
+            // and no closer than single precision is, or it was not used
+            assert!(scale != 1.0 || n < 700 || value != exact);
+        }
+    }
+}
+
+#[test]
+fn what_overflows_single_precision_is_computed_in_double() {
+    let (x, y) = (array![[1e30_f32, -1e30], [2.0, 1.0], [-1.0, 0.5]], array![1.0, 0.0, 1.0]);
+    let model = LogisticRegression::new(&x, y.view(), 1.0).unwrap();
+    let double = model.clone().in_double_precision();
+    for z in [[-1e20, 1e20], [1e60, 0.0], [1e20, 1e20], [0.0, -1e-20]] {
+        let (mut a, mut b) = ([0.0; 2], [0.0; 2]);
+        let (value, exact) = (model.log_likelihood_grad_all(&z, &mut a).unwrap(), double.log_likelihood_grad_all(&z, &mut b).unwrap());
+        assert!(value.is_finite() && (value - exact).abs() <= 1e-6 * exact.abs(), "{z:?}: {value} {exact}");
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs()), "{z:?}: {a:?} {b:?}");
+    }
+}
+
+#[test]
 fn threads_change_nothing() {
     // 20000 rows of 4 columns: above the size from which blocks run on several threads
     let x = covariates(20_000, 4);
     let y = Array1::from_shape_fn(20_000, |i| f64::from(u8::from(i % 3 == 0)));
-    let model = LogisticRegression::new(&x, y.view(), 1.0).unwrap();
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut g = vec![0.0; 4];
-        (pool.install(|| FullData::new(&model).log_density_grad(&[0.1, 0.2, -0.3, 0.4], &mut g).unwrap()), g)
-    };
-    assert_eq!(run(1), run(3));
+    let single = x.mapv(|v| v as f32);
+    for x in [&x as &dyn RowSource, &single] {
+        let model = LogisticRegression::new(x, y.view(), 1.0).unwrap();
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut g = vec![0.0; 4];
+            (pool.install(|| FullData::new(&model).log_density_grad(&[0.1, 0.2, -0.3, 0.4], &mut g).unwrap()), g)
+        };
+        assert_eq!(run(1), run(3));
+    }
 }
 
 #[test]
