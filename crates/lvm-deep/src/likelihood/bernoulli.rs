@@ -36,7 +36,7 @@ impl Likelihood for Bernoulli {
         // Σ_d [x log σ(a) + (1 − x) log σ(−a)]: nothing cancels
         let one = outputs.squeeze_dim(-2).log_sigmoid();
         let zero = (-outputs.squeeze_dim(-2)).log_sigmoid();
-        Some(one.matmul(&batch.x.tr()) + zero.matmul(&(1.0 - &batch.x).tr()))
+        Some(one.matmul(&batch.x.tr()) + zero.matmul(&(1.0_f64 - &batch.x).tr()))
     }
 
     fn mean(&self, outputs: &Tensor, _batch: &Batch) -> Tensor {

@@ -262,12 +262,11 @@ mod tests {
 
     #[test]
     fn columns_that_hang_together_do_not_slow_the_ascent() {
-        // one common factor, 300 times as wide as what the columns have of their own
-        let x = Array2::from_shape_fn((200, 6), |(i, j)| {
-            let own = ((i * 7 + j * 13) as f64).sin() * 0.1;
-            30.0 * (i as f64 * 0.77).sin() + own
-        });
-        let (vae, data) = model(&x, &[]);
+        // one common factor, a hundred times as wide as what the columns have of their own
+        let own = |i: usize, j: usize| ((i * 6 + j) as f64 * 12.9898).sin() * 43758.5453 % 1.0;
+        let x = Array2::from_shape_fn((200, 6), |(i, j)| 10.0 * (i as f64 * 0.77).sin() + 0.1 * own(i, j));
+        let data = Dataset::new(&x, Kind::Double, tch::Device::Cpu).unwrap();
+        let vae = Vae::new(Architecture::linear(6, 1), &data, 3).unwrap();
         let ascent = Ascent { max_iterations: 400, gradient_tolerance: 1e-5, history: 20 };
         let ascended = SampleAverage { nodes: Nodes::Simplex, ascent }.run(vae, &data, 1).unwrap();
         assert_eq!(ascended.status, Status::Converged, "{} after {}", ascended.gradient_norm, ascended.iterations);
