@@ -100,16 +100,15 @@ fn verify(shell: &Shell, called_from: &std::path::Path, flags: &[String], develo
     if let Err(reason) = &oracle {
         eprintln!("{reason}\nGoing on without it: checks that need the LAPACK oracle will be marked NOT RUN.\n");
     }
+    // the checks of neural models run beside the others where an earlier run has provided all that they need; else `xtask neural FILE`
+    // provides it when everything else is printed. They are built first: in development builds that leaves an lvm-verify without the oracle
+    let ready = if wants_neural(flags) && libtorch::is_there(shell) { built_before(shell, development) } else { None };
     println!("building lvm-verify (the first time takes some minutes) …");
     let program = match (development, oracle.is_ok()) {
         (true, _) => built_for_tests(shell, "lvm-verify", checks::FEATURES)?,
         (false, true) => build(shell, "lvm-verify", &["--features", "oracle"])?,
         (false, false) => build(shell, "lvm-verify", &[])?,
     };
-    // the checks of neural models run beside the others where an earlier run has provided all that they need; else `xtask neural FILE`
-    // provides it when everything else is printed
-    let wanted = !flags.iter().any(|f| f == "--no-deep");
-    let ready = if wanted && libtorch::is_there(shell) { built_before(shell, development) } else { None };
     let (neural, beside) = match ready {
         Some(program) => (program.display().to_string(), Some("--deep-beside")),
         None => (format!("{}\u{1f}neural", std::env::current_exe()?.display()), None),
@@ -144,7 +143,23 @@ fn neural_checks(shell: &Shell, development: bool) -> Result<std::path::PathBuf,
 fn built_before(shell: &Shell, development: bool) -> Option<std::path::PathBuf> {
     let folder = target_directory(shell).ok()?.join(if development { "debug" } else { "release" });
     let program = folder.join(format!("lvm-verify-deep{}", std::env::consts::EXE_SUFFIX));
-    if program.is_file() { neural_checks(shell, development).ok() } else { None }
+    if !program.is_file() {
+        return None;
+    }
+    println!("bringing the checks of the neural models up to date …");
+    neural_checks(shell, development).ok()
+}
+
+/// Whether flags of lvm-verify ask for checks of layer V.
+fn wants_neural(flags: &[String]) -> bool {
+    const WITHOUT: [&str; 9] = ["--no-deep", "--list", "--help", "-h", "--version", "-V", "--self-test", "--renew-golden", "--mutants"];
+    let given = |f: &String| f.split('=').next().is_some_and(|name| WITHOUT.contains(&name));
+    let layers = flags.iter().enumerate().filter_map(|(i, f)| match f.strip_prefix("--layer")? {
+        "" => flags.get(i + 1).map(String::as_str),
+        rest => rest.strip_prefix('='),
+    });
+    let layers: Vec<&str> = layers.flat_map(|l| l.split(',')).collect();
+    !flags.iter().any(given) && (layers.is_empty() || layers.iter().any(|l| l.eq_ignore_ascii_case("v")))
 }
 
 /// Builds a program of lvm-verify for use; where it lies.
@@ -172,4 +187,16 @@ fn target_directory(shell: &Shell) -> Result<std::path::PathBuf, Box<dyn std::er
 fn docs(shell: &Shell) -> Outcome {
     cmd!(shell, "cargo doc --workspace --no-deps").run()?;
     packages::book(shell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wants_neural;
+
+    #[test]
+    fn neural_checks_are_built_for_those_who_ask_for_them() {
+        let of = |flags: &str| wants_neural(&flags.split(' ').filter(|f| !f.is_empty()).map(str::to_owned).collect::<Vec<_>>());
+        assert!(of("") && of("--quick --layer N,V") && of("--layer=v"));
+        assert!(!of("--no-deep") && !of("--layer N --quick") && !of("--layer=N,C") && !of("--renew-golden=why") && !of("--list"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Where rows come from: an array in memory, a file, a weighted or partly missing table, all behind [`RowSource`].
 //!
-//! Parameters and sums are f64; a source of f32 rows is widened block by block, so an f32 table and the same numbers in f64 give the same
-//! answer, bit for bit, without a copy of the table. A model that computes in single precision where the table is in it says so.
+//! Parameters and sums are f64 always; a source of f32 rows is widened block by block, so an f32 table and the same numbers in f64
+//! give the same answer, bit for bit, without a copy of the table.
 
 use crate::error::{Error, ErrorKind, Result};
 use ndarray::{ArrayBase, ArrayRef, ArrayView1, ArrayViewMut2, Axis, Data, Ix2, Slice};
@@ -56,10 +56,6 @@ pub trait RowSource: Sync {
     fn row_slice(&self, _start: usize, _rows: usize) -> Option<&[f64]> {
         None
     }
-    /// Whether the numbers are kept in single precision, as in an array of f32: a model that says so then computes in it.
-    fn single_precision(&self) -> bool {
-        false
-    }
     /// Row weights (N), if any: weight w means that the row stands w times; weight 0 that it is not there.
     fn weights(&self) -> Option<ArrayView1<'_, f64>> {
         None
@@ -82,8 +78,6 @@ mod sealed {
 
 /// A number type that tables are made of: f32 or f64.
 pub trait Element: Copy + Send + Sync + sealed::Sealed + 'static {
-    /// Whether it is f32.
-    const SINGLE: bool;
     /// The same number in f64.
     fn widen(self) -> f64;
     /// The same numbers in f64, if that is what they are.
@@ -91,7 +85,6 @@ pub trait Element: Copy + Send + Sync + sealed::Sealed + 'static {
 }
 
 impl Element for f32 {
-    const SINGLE: bool = true;
     #[inline(always)]
     fn widen(self) -> f64 {
         f64::from(self)
@@ -102,7 +95,6 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
-    const SINGLE: bool = false;
     #[inline(always)]
     fn widen(self) -> f64 {
         self
@@ -165,9 +157,6 @@ impl<E: Element, S: Data<Elem = E> + Sync> RowSource for ArrayBase<S, Ix2> {
     }
     fn row_slice(&self, start: usize, rows: usize) -> Option<&[f64]> {
         self.slice_axis(Axis(0), Slice::from(start..start + rows)).to_slice().and_then(E::as_f64)
-    }
-    fn single_precision(&self) -> bool {
-        E::SINGLE
     }
 }
 
@@ -233,9 +222,6 @@ impl RowSource for Rows<'_> {
     }
     fn row_slice(&self, start: usize, rows: usize) -> Option<&[f64]> {
         self.source.row_slice(start, rows)
-    }
-    fn single_precision(&self) -> bool {
-        self.source.single_precision()
     }
     fn weights(&self) -> Option<ArrayView1<'_, f64>> {
         self.weights

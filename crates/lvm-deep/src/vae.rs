@@ -162,7 +162,7 @@ impl Vae {
     /// The same, of outputs (k, N, P), or (k, 1, P) where they are the same for all rows.
     pub(crate) fn log_likelihood_of(&self, outputs: &Tensor, batch: &Batch) -> Tensor {
         let sum = match &batch.observed {
-            None if outputs.dim() == 3 && outputs.size()[1] == 1 && !planted("vae_mean_over_columns") => {
+            None if outputs.dim() == 3 && outputs.size()[1] == 1 && batch.n_rows() > 1 && !planted("vae_mean_over_columns") => {
                 self.parts.likelihood.log_prob_everywhere(outputs, batch)
             }
             _ => None,

@@ -67,7 +67,7 @@ struct Arguments {
     /// The command that answers for layer V, its words separated by U+001F: given by `cargo xtask verify`
     #[arg(long, hide = true, value_name = "COMMAND")]
     deep: Option<String>,
-    /// Whether that command has nothing to fetch or to build, and may run beside the other layers
+    /// That command is the program itself, and may run beside the other layers
     #[arg(long, hide = true, requires = "deep")]
     deep_beside: bool,
 }
@@ -112,7 +112,7 @@ fn go(a: &Arguments) -> io::Result<bool> {
     }
     let budget = if a.quick { Budget::Quick } else { a.budget };
     let seed = a.seed.unwrap_or_else(|| if budget == Budget::Nightly { today(SystemTime::now()) } else { 0 });
-    // layer V runs in a program of its own, after all others
+    // layer V runs in a program of its own, beside all others or after them
     let elsewhere = a.deep.as_deref().filter(|_| !a.no_deep && (a.layer.is_empty() || a.layer.contains(&Layer::V)));
     let mut layers = if a.layer.is_empty() { Layer::ALL.to_vec() } else { a.layer.clone() };
     layers.retain(|&l| l != Layer::V || !(a.no_deep || elsewhere.is_some() && !a.list));

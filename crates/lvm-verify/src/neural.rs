@@ -2,7 +2,7 @@
 //!
 //! `lvm-verify` runs every layer that needs no libtorch and prints it; then it asks for layer V: it writes a [`Request`] to a file and runs a
 //! command, which provides libtorch, builds `lvm-verify-deep` and runs it on the file. That program puts its [`Answer`] in the file's place.
-//! Where nothing has to be fetched or built first, the command runs beside the other layers.
+//! Where an earlier run has provided all of it, the program runs beside the other layers.
 
 use crate::check::{Check, Layer};
 use crate::report::{Report, summarise};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What of layer V is to be run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,6 +88,14 @@ pub struct Asked {
     _folder: Folder,
 }
 
+impl Drop for Asked {
+    /// Ends a command whose answer nobody waits for.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Asked {
     /// Waits for the answer.
     ///
@@ -95,13 +104,19 @@ impl Asked {
     pub fn answer(mut self) -> Result<Answer, String> {
         let problem = |e: String| format!("{}: {e}", self.file.display());
         let status = self.child.wait().map_err(|e| e.to_string())?;
-        if !status.success() {
+        let show = || {
             let printed = std::fs::read_to_string(&self.printed).unwrap_or_default();
             let _ = std::io::stderr().lock().write_all(printed.as_bytes());
+        };
+        if !status.success() {
+            show();
             return Err("libtorch, or the program that needs it, could not be provided; why stands above".into());
         }
         let text = std::fs::read_to_string(&self.file).map_err(|e| problem(e.to_string()))?;
-        serde_json::from_str(&text).map_err(|e| problem(format!("no answer: {e}")))
+        serde_json::from_str(&text).map_err(|e| {
+            show();
+            problem(format!("no answer: {e}"))
+        })
     }
 }
 
@@ -111,7 +126,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self, String> {
-        let folder = std::env::temp_dir().join(format!("lvm-verify-{}", std::process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("lvm-verify-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         Ok(Folder(folder))
     }
@@ -182,6 +199,17 @@ mod tests {
         other.take_in(back);
         assert_eq!(other.checks.len(), report.checks.len());
         assert_eq!(other.passed(), report.passed());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_whose_answer_nobody_waits_for_ends() {
+        let asked = Request::new(&Selection::default(), None).send("tail\u{1f}-f", true).unwrap();
+        let (id, folder) = (asked.child.id(), asked._folder.0.clone());
+        let runs = || Command::new("kill").args(["-0", &id.to_string()]).status().unwrap().success();
+        assert!(runs() && folder.is_dir());
+        drop(asked);
+        assert!(!runs() && !folder.exists());
     }
 
     #[test]

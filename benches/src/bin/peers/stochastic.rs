@@ -77,9 +77,9 @@ fn steps(
     (x, y): (&Array2<f64>, &Array1<f64>),
     out: &mut impl Write,
 ) -> Result<()> {
-    // the table in the precision that the peer has it in, which is the one it is computed in on both sides
+    // table and arithmetic in the precision that the peer has them in
     let double = LogisticRegression::new(x, y.view(), 1.0)?;
-    let single = LogisticRegression::new(&x.mapv(|v| v as f32), y.view(), 1.0)?;
+    let single = LogisticRegression::new(&x.mapv(|v| v as f32), y.view(), 1.0)?.in_single_precision()?;
     let version = peers[0].1.version.clone();
     writeln!(
         out,

@@ -22,7 +22,7 @@ pub fn all(suite: &mut Suite<'_>) {
 fn ends_at_the_target(g: &mut Group<'_>) -> Outcome {
     const TARGETS: [(usize, usize); 3] = [(5, 1), (6, 2), (7, 3)];
     // the third takes half of the time
-    let (targets, runs) = if g.budget == Budget::Quick { (&TARGETS[..2], 2) } else { (&TARGETS[..], 5) };
+    let (targets, runs) = if g.budget == Budget::Quick { (&TARGETS[..2], 1) } else { (&TARGETS[..], 5) };
     let tolerance = 0.02;
     for &(d, rank) in targets {
         let wave = |i: usize, k: usize| (PI * (i as f64 + 0.5) * (k + 1) as f64 / d as f64).cos();

@@ -27,7 +27,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 /// [`Geometry::align`](crate::optimizer::Geometry::align) has turned each F to that of one reference. δ and F Fᵀ are known apart from each
 /// other only if (d − r)² ≥ d + r (Ledermann 1937). Beyond, the iterates of noisy gradients wander between the two and a fit rarely says that
 /// it has converged; [`FullRank`](super::FullRank) then holds every member with no more parameters. Near that bound
-/// [`Gradient::StickingTheLanding`](crate::estimator::Gradient::StickingTheLanding), whose noise ends at q = p, takes far fewer steps.
+/// [`Gradient::StickingTheLanding`](crate::estimator::Gradient::StickingTheLanding), whose noise ends at q = p, takes far fewer steps. As in
+/// factor analysis, the best δ_i may be 0 (a Heywood case): log δ_i then has no optimum, and a fit does not say that it has converged.
 ///
 /// ```
 /// use lvm_vi::family::{LowRank, Variational};
@@ -91,12 +92,15 @@ impl LowRank {
     /// ```
     ///
     /// # Errors
-    /// If `rank` is 0 or above the largest r with (d − r)² ≥ d + r: F and δ have as many parameters as a covariance then, or more.
+    /// If `rank` is 0 or above the largest r with (d − r)² ≥ d + r: F and δ have more parameters than a covariance then.
     pub fn start(d: usize, rank: usize) -> Result<Self> {
         let most = (1..d).take_while(|r| (d - r).pow(2) >= d + r).last().unwrap_or(0);
         if rank == 0 || rank > most {
-            let message =
-                format!("{rank} is outside 1 … {most} for {d} latents, where diagonal and factor are known; beyond take FullRank");
+            let known = match most {
+                0 => format!("no rank is known apart from the diagonal for {d} latents"),
+                most => format!("{rank} is outside 1 … {most} for {d} latents, where diagonal and factor are known apart"),
+            };
+            let message = format!("{known}; take FullRank");
             return Err(lvm_core::Error::config("rank", message));
         }
         let cosine = |i: usize, k: usize| (PI * (i as f64 + 0.5) * k as f64 / d as f64).cos();

@@ -180,8 +180,9 @@ impl<F: Geometry> State<F> {
         self.q = Some(q);
         // the copy that is averaged; the optimizer remembers the iterates as they are
         self.moved.clone_from(&self.parameters);
-        // the start may be far from where the first stage ends, and nearest to it many: there the last batch is the reference
-        let reference = self.stage_mean.as_ref().or(self.average.tail().last());
+        // a start, or a mean that was refuted, may be far from where the stage ends: there the last batch is the reference
+        let last = self.average.tail().last();
+        let reference = if self.completed.is_empty() { last.or(self.stage_mean.as_ref()) } else { self.stage_mean.as_ref() };
         vi.start.align(reference.map_or(vi.start.parameters(), Vec::as_slice), &mut self.moved);
         let completed = self.average.push(&self.moved) && LOOKS.contains(&self.average.batches());
         let still = planted("stop_on_one_elbo") && (self.elbo - before).abs() <= 0.01 * before.abs();

@@ -17,6 +17,9 @@ const TASKS: usize = 32;
 /// Cells below which one thread is faster than two.
 const SEQUENTIAL: usize = 1 << 15;
 
+/// Sizes of cells and weights that single precision takes: with products of two it stays in its range.
+const RANGE: std::ops::RangeInclusive<f64> = 1e-30..=1.001e30;
+
 /// How a response depends on its linear predictor η.
 pub(super) trait Response: Sync {
     /// Of each row, log p(y | η) written over `value`, but for what does not depend on η; and its derivative in η written over `eta`.
@@ -45,7 +48,7 @@ pub(super) struct Design {
     pub(super) y: Vec<f64>,
     /// Row weights (N), if any.
     weights: Option<Vec<f64>>,
-    /// Responses in single precision, if the table is and may be computed with so.
+    /// Responses in single precision, if passes are to be computed so.
     single: Option<Vec<f32>>,
 }
 
@@ -93,15 +96,28 @@ impl Design {
         Ok(Design { x: Strips::new(&lines.x, columns), y, weights: x_weights(lines.weights), single: None })
     }
 
-    /// In single precision, if the cells are.
-    pub(super) fn in_single_precision(self) -> Self {
-        let single = self.x.single().then(|| self.y.iter().map(|y| *y as f32).collect());
-        Design { single, ..self }
-    }
-
-    /// In double precision.
-    pub(super) fn in_double_precision(self) -> Self {
-        Design { single: None, ..self }
+    /// For passes in single precision.
+    ///
+    /// # Errors
+    /// If a cell has no equal there, or products of cells and weights may leave its range.
+    pub(super) fn in_single_precision(self) -> Result<Self> {
+        let far = |v: f64| v != 0.0 && !RANGE.contains(&v.abs());
+        for (n, weight) in self.weights.iter().flatten().enumerate() {
+            if far(*weight) {
+                let message = format!("number {n} (from 0, those of 0 left out) is {weight}; single precision needs 1e-30 … 1e30");
+                return Err(Error::config("weights", message));
+            }
+        }
+        for s in 0..self.x.len() {
+            let Strip::Single(cells) = self.x.strip(s) else {
+                return Err(Error::config("x", "has a cell without an equal in single precision: give a table of f32"));
+            };
+            if let Some(cell) = cells.iter().find(|v| far(f64::from(**v))) {
+                return Err(Error::config("x", format!("has a cell {cell}; single precision needs 1e-30 … 1e30 or 0: scale the column")));
+            }
+        }
+        let single = Some(self.y.iter().map(|y| *y as f32).collect());
+        Ok(Design { single, ..self })
     }
 
     /// N.
@@ -147,7 +163,7 @@ impl Design {
         })
     }
 
-    /// The same in the precision of the table; where a number overflows single precision, in double.
+    /// The same in single precision where that was asked for; what overflows it is computed in double.
     pub(super) fn all_in_either<R: SingleResponse>(&self, response: &R, z: &[f64], gradient: &mut [f64]) -> f64 {
         if let Some(y) = &self.single {
             let narrow: Vec<f32> = z.iter().map(|z| *z as f32).collect();

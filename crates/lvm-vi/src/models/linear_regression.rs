@@ -26,7 +26,7 @@ use std::f64::consts::TAU;
 ///
 /// # Numerics
 /// Posterior and evidence in closed form, O(N D² + D³): the truth for every approximate method. The gradient as in
-/// [`LogisticRegression`](super::LogisticRegression), but in f64 from every table.
+/// [`LogisticRegression`](super::LogisticRegression), but for single precision.
 ///
 /// ```
 /// use lvm_vi::family::Family;

@@ -24,8 +24,7 @@ use ndarray::ArrayView1;
 /// | z | coefficients, the latents | D | |
 ///
 /// # Numerics
-/// As [`LogisticRegression`](super::LogisticRegression), but in f64 from every table: an f32 table and the same numbers in f64 give the
-/// same answer to the last bit. Where a rate overflows (x_nᵀ z > 708) the log density is −∞.
+/// As [`LogisticRegression`](super::LogisticRegression), but for single precision. Where a rate overflows (x_nᵀ z > 708) the log density is −∞.
 ///
 /// ```
 /// use lvm_vi::models::PoissonRegression;

@@ -105,6 +105,7 @@ impl Strips {
     }
 
     /// Whether the cells are kept in single precision.
+    #[cfg(test)]
     pub(super) fn single(&self) -> bool {
         matches!(self.cells, Cells::Single(..))
     }

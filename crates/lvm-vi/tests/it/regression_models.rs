@@ -137,24 +137,20 @@ fn a_weight_is_a_number_of_rows() {
 }
 
 #[test]
-fn a_table_in_single_precision_gives_the_same_answer_bit_for_bit_in_double() {
+fn a_table_in_single_precision_gives_the_same_answer_bit_for_bit() {
     for (n, d) in [(7, 1), (700, 5), (20_000, 4)] {
         let single = covariates(n, d).mapv(|v| v as f32);
         let double = single.mapv(f64::from);
         let y = Array1::from_shape_fn(n, |i| f64::from(u8::from(i % 3 == 0)));
         let z: Vec<f64> = (0..d).map(|j| 0.3 - 0.2 * j as f64).collect();
         let of = |x: &dyn RowSource| {
-            let model = LogisticRegression::new(x, y.view(), 1.0).unwrap().in_double_precision();
+            let model = LogisticRegression::new(x, y.view(), 1.0).unwrap();
             let (mut all, mut some) = (vec![0.0; d], vec![0.0; d]);
             let rows: Vec<usize> = (0..n).step_by(3).collect();
             let values = (model.log_likelihood_grad_all(&z, &mut all).unwrap(), model.log_likelihood_grad(&rows, &z, &mut some).unwrap());
             (values, all, some)
         };
         assert_eq!(of(&single), of(&double));
-        // an f64 table is computed in f64 unasked, though its numbers are single
-        let unasked = LogisticRegression::new(&double, y.view(), 1.0).unwrap();
-        let mut g = vec![0.0; d];
-        assert_eq!((unasked.log_likelihood_grad_all(&z, &mut g).unwrap(), g), (of(&double).0.0, of(&double).1));
         // and what is kept in double precision differs by the rounding of sums in another order only
         let mut kept = double.clone();
         kept[[0, 0]] *= 1.0 + f64::EPSILON;
@@ -168,7 +164,7 @@ fn a_table_in_single_precision_gives_the_same_answer_bit_for_bit_in_double() {
 #[test]
 fn single_precision_is_as_close_as_its_roundings() {
     const EPSILON: f64 = f32::EPSILON as f64;
-    for (n, d) in [(1, 1), (7, 1), (64, 3), (700, 5), (20_000, 4), (2000, 50)] {
+    for (n, d) in [(1, 1), (7, 1), (63, 2), (64, 3), (65, 2), (511, 3), (512, 3), (513, 3), (700, 5), (20_000, 4), (2000, 50)] {
         let x = covariates(n, d).mapv(|v| v as f32);
         let y = Array1::from_shape_fn(n, |i| f64::from(u8::from(i % 3 == 0)));
         let weights = Array1::from_shape_fn(n, |i| (i % 3) as f64 * 0.7 + f64::from(u8::from(i == 0)));
@@ -179,8 +175,8 @@ fn single_precision_is_as_close_as_its_roundings() {
             let rows = if weighted { rows.weighted(weights.view()).unwrap() } else { rows };
             let model = LogisticRegression::new(&rows, y.view(), 1.0).unwrap();
             let (mut single, mut double) = (vec![0.0; d], vec![0.0; d]);
-            let value = model.log_likelihood_grad_all(&z, &mut single).unwrap();
-            let exact = model.in_double_precision().log_likelihood_grad_all(&z, &mut double).unwrap();
+            let exact = model.log_likelihood_grad_all(&z, &mut double).unwrap();
+            let value = model.in_single_precision().unwrap().log_likelihood_grad_all(&z, &mut single).unwrap();
             // z is rounded, then d products are added: |δη| ≤ (d + 1) ε/2 Σ |x z|; both log p and its derivative r move by at most
             // |r| (e^|δη| − 1), to which come 4 ulp of each, the limits 3e-16 and 2e-38, and 32 roundings of a sum in f32
             let (mut bound, mut bounds) = (0.0, vec![0.0; d]);
@@ -208,8 +204,8 @@ fn single_precision_is_as_close_as_its_roundings() {
 #[test]
 fn what_overflows_single_precision_is_computed_in_double() {
     let (x, y) = (array![[1e30_f32, -1e30], [2.0, 1.0], [-1.0, 0.5]], array![1.0, 0.0, 1.0]);
-    let model = LogisticRegression::new(&x, y.view(), 1.0).unwrap();
-    let double = model.clone().in_double_precision();
+    let double = LogisticRegression::new(&x, y.view(), 1.0).unwrap();
+    let model = double.clone().in_single_precision().unwrap();
     for z in [[-1e20, 1e20], [1e60, 0.0], [1e20, 1e20], [0.0, -1e-20]] {
         let (mut a, mut b) = ([0.0; 2], [0.0; 2]);
         let (value, exact) = (model.log_likelihood_grad_all(&z, &mut a).unwrap(), double.log_likelihood_grad_all(&z, &mut b).unwrap());
@@ -219,13 +215,24 @@ fn what_overflows_single_precision_is_computed_in_double() {
 }
 
 #[test]
+fn what_single_precision_cannot_hold_is_refused() {
+    let y = array![1.0, 0.0];
+    let of = |rows: Rows<'_>| LogisticRegression::new(&rows, y.view(), 1.0).unwrap().in_single_precision().unwrap_err().to_string();
+    assert!(of(Rows::new(&array![[0.1], [1.0]])).contains("a table of f32"));
+    assert!(of(Rows::new(&array![[1e-35_f32], [1.0]])).contains("scale the column"));
+    let (x, weights) = (array![[2.0], [1.0]], array![1.0, 1e-40]);
+    assert!(of(Rows::new(&x).weighted(weights.view()).unwrap()).contains("number 1"));
+}
+
+#[test]
 fn threads_change_nothing() {
     // 20000 rows of 4 columns: above the size from which blocks run on several threads
     let x = covariates(20_000, 4);
     let y = Array1::from_shape_fn(20_000, |i| f64::from(u8::from(i % 3 == 0)));
     let single = x.mapv(|v| v as f32);
-    for x in [&x as &dyn RowSource, &single] {
-        let model = LogisticRegression::new(x, y.view(), 1.0).unwrap();
+    let double = LogisticRegression::new(&x, y.view(), 1.0).unwrap();
+    let single = LogisticRegression::new(&single, y.view(), 1.0).unwrap().in_single_precision().unwrap();
+    for model in [double, single] {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut g = vec![0.0; 4];

@@ -147,15 +147,26 @@ fn a_factor_of_rank_two_ends_at_the_posterior() {
 #[test]
 fn a_resumed_run_of_rank_two_is_the_same_bit_for_bit() {
     let (target, _) = rank_two();
-    for optimizer in [Optimizer::natural_gradient(), Optimizer::adam(0.02), Optimizer::distance_over_gradients()] {
-        let vi = Vi { optimizer, ..Vi::new(LowRank::start(6, 2).unwrap()) };
+    let optimizers = [Optimizer::natural_gradient(), Optimizer::adam(0.02), Optimizer::distance_over_gradients()];
+    // a wide tolerance, so that the first two come to the end of a stage, from which on its mean is what factors are turned to
+    for (optimizer, stages) in optimizers.into_iter().zip([1, 1, 0]) {
+        let stopping = Stopping { tolerance: 0.3, ..Default::default() };
+        let vi = Vi { optimizer, stopping, ..Vi::new(LowRank::start(6, 2).unwrap()) };
         let mut whole = vi.init(&target, 3).unwrap();
-        advance(&vi, &mut whole, &target, 400);
-        let mut half = vi.init(&target, 3).unwrap();
-        advance(&vi, &mut half, &target, 150);
-        let mut resumed: State<LowRank> = serde_json::from_str(&serde_json::to_string(&half).unwrap()).unwrap();
-        advance(&vi, &mut resumed, &target, 250);
-        assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
+        let mut steps = 0;
+        while steps < 400 || whole.stages() < stages {
+            assert!(steps < 50_000, "no stage ends");
+            advance(&vi, &mut whole, &target, 100);
+            steps += 100;
+        }
+        advance(&vi, &mut whole, &target, 60);
+        for before in [150, steps + 10] {
+            let mut half = vi.init(&target, 3).unwrap();
+            advance(&vi, &mut half, &target, before);
+            let mut resumed: State<LowRank> = serde_json::from_str(&serde_json::to_string(&half).unwrap()).unwrap();
+            advance(&vi, &mut resumed, &target, steps + 60 - before);
+            assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&resumed).unwrap());
+        }
     }
 }
 

@@ -67,8 +67,7 @@ pub(in super::super) fn forward(g: &mut Group<'_>, case: &Case) -> Outcome {
         // log p by the same rule on [−10, 10] in z itself: nothing of q enters
         let (nodes, _) = normal_nodes(vae.latents(), kind);
         let step = 0.1_f64.powi(vae.latents() as i32);
-        let z = nodes.expand([nodes.size()[0], batch.n_rows(), vae.latents()], false);
-        let joint = tch::no_grad(|| vae.log_joint(&z, &batch));
+        let joint = tch::no_grad(|| vae.log_joint(&nodes, &batch));
         let log_p = (joint.log_likelihood + joint.log_prior).logsumexp([0].as_slice(), false) + step.ln();
         g.array(format!("log p of every row, {name}"), Source::Q, &to_vector(&log_p), &truth("log_p")?.vector()?, &allowed);
     }
