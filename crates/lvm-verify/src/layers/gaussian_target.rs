@@ -195,7 +195,7 @@ pub fn low_rank(g: &mut Group<'_>, case: &Case) -> Outcome {
     let elbo = |q: &LowRank| FixedPoint::elbo(&target, q.mean().view(), q.covariance().view());
     let exact = elbo(&q)?;
     let (seed, mut look) = (g.seed(5), 0);
-    let (margin, n) = if g.budget == Budget::Quick { (0.2, 5_000) } else { (0.02, 60_000) };
+    let (margin, n) = if g.budget == Budget::Quick { (0.2, 5_000) } else { (0.02, 120_000) };
     let reason = "ELBO of a Gaussian of covariance D + B Bᵀ for a Gaussian, in closed form";
     g.expectation("rank 1: ELBO by draws", (Truth::from(exact), Source::E), Claim::Equal(margin * d as f64 / 3.0), n, reason, |n| {
         look += 1;
