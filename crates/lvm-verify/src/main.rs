@@ -130,7 +130,12 @@ fn go(a: &Arguments) -> io::Result<bool> {
     if a.seed.is_none() && seed != 0 {
         command.push_str(&format!(" --seed {seed}"));
     }
-    let options = Options { selection, dir: a.dir.clone(), command: format!("cargo xtask verify {command}").trim_end().to_owned() };
+    let options = Options {
+        selection,
+        dir: a.dir.clone(),
+        command: format!("cargo xtask verify {command}").trim_end().to_owned(),
+        workers: rayon::current_num_threads(),
+    };
     if a.list {
         let mut out = io::stdout().lock();
         for l in list(&Library, &options) {
@@ -141,7 +146,7 @@ fn go(a: &Arguments) -> io::Result<bool> {
     let terminal = io::stderr().is_terminal();
     let watch = |group: &Group<'_>| {
         if terminal {
-            let _ = write!(io::stderr(), "\r\u{1b}[K{}", group.case());
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K{}", group.case());
         }
     };
     // an empty list of layers would be all of them

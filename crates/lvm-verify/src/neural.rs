@@ -174,7 +174,7 @@ fn answer(file: &Path) -> Result<(), String> {
     let request: Request = serde_json::from_str(&text).map_err(|e| problem(e.to_string()))?;
     // nets this small gain nothing from more threads, and one thread adds in one order
     tch::set_num_threads(1);
-    let options = Options { selection: request.selection(), dir: request.dir.clone(), command: String::new() };
+    let options = Options { selection: request.selection(), dir: request.dir.clone(), ..Default::default() };
     let report = run(&crate::subject::Library, &options, |_| {});
     let answer = Answer { checks: report.checks, comparisons: report.comparisons, seconds: report.seconds };
     let text = serde_json::to_string(&answer).map_err(|e| problem(e.to_string()))?;

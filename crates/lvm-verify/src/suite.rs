@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 mod looks;
@@ -97,7 +99,7 @@ impl From<String> for Problem {
 pub type Outcome = Result<(), Problem>;
 
 /// Called after each group.
-pub type Watch<'s> = Box<dyn FnMut(&Group<'_>) + 's>;
+pub type Watch<'s> = &'s (dyn Fn(&Group<'_>) + Sync);
 
 /// All checks of a run, the code under test, and what of it is asked for.
 pub struct Suite<'s> {
@@ -117,8 +119,8 @@ pub struct Suite<'s> {
     pub listing: Option<Vec<Listed>>,
     /// The family-wise error that stochastic checks share.
     pub error_budget: ErrorBudget,
-    /// Stochastic comparisons so far.
-    pub comparisons: usize,
+    /// Stochastic comparisons so far, in all parts of the run.
+    pub comparisons: Arc<AtomicUsize>,
     /// The five numbers of each model.
     pub headlines: Vec<Headline>,
     /// The variances of the gradient estimators.
@@ -150,11 +152,20 @@ impl<'s> Suite<'s> {
             dir: None,
             listing: None,
             error_budget: ErrorBudget::default(),
-            comparisons: 0,
+            comparisons: Arc::default(),
             headlines: Vec::new(),
             variances: Vec::new(),
             judgements: Vec::new(),
         }
+    }
+
+    /// Adds what another part of the run found.
+    pub fn take_in(&mut self, part: &mut Suite<'_>) {
+        self.headlines.append(&mut part.headlines);
+        self.variances.append(&mut part.variances);
+        self.judgements.append(&mut part.judgements);
+        self.checks.append(&mut part.checks);
+        self.exhibits.append(&mut part.exhibits);
     }
 
     /// What the command that reproduces a check needs besides the check's name.
@@ -209,13 +220,13 @@ impl<'s> Suite<'s> {
         if group.checks.is_empty() {
             group.failed("has checks", "the group made no comparison".to_owned());
         }
-        self.comparisons += group.checks.iter().filter(|c| c.stochastic.is_some()).count();
-        let allowed = self.error_budget.comparisons;
-        if self.comparisons > allowed {
-            let message = format!("{} stochastic comparisons, and the family-wise error is shared out among {allowed}", self.comparisons);
+        let more = group.checks.iter().filter(|c| c.stochastic.is_some()).count();
+        let (made, allowed) = (self.comparisons.fetch_add(more, Ordering::Relaxed) + more, self.error_budget.comparisons);
+        if made > allowed {
+            let message = format!("{made} stochastic comparisons, and the family-wise error is shared out among {allowed}");
             group.failed("error budget", message);
         }
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = self.watch {
             watch(&group);
         }
         self.headlines.append(&mut group.headlines);

@@ -98,39 +98,39 @@ pub fn case(suite: &mut Suite<'_>, case: &Case) {
     }
 }
 
-/// Runs everything that needs no reference case: real data against the oracle, identities, refusals, determinism.
-pub fn built_in(suite: &mut Suite<'_>) {
-    transforms::all(suite);
-    conditionals::all(suite);
-    simulators::all(suite);
-    estimators::all(suite);
-    low_rank::all(suite);
-    natural_gradient::all(suite);
-    own_conjugate::all(suite);
-    conjugate::all(suite);
-    heywood::all(suite);
-    scalar_mixture::all(suite);
-    optimizers::all(suite);
-    tail_fit::all(suite);
-    real::all(suite);
-    local::all(suite);
-    gradients::all(suite);
-    variances::all(suite);
-    latent_classes::all(suite);
-    documents::all(suite);
-    bayesian_pca::all(suite);
-    bernoulli::all(suite);
-    target::all(suite);
-    verdicts::all(suite);
-    calibration::all(suite);
-    neural::all(suite);
-    generation::all(suite);
-    metamorphic::mixture::all(suite);
-    metamorphic::ppca::all(suite);
-    metamorphic::factors::all(suite);
-    metamorphic::bayesian::all(suite);
-    refusals::all(suite);
-    files::all(suite);
-    determinism::all(suite);
-    golden::all(suite);
-}
+/// What needs no reference case, in parts: real data against the oracle, identities, refusals, determinism.
+pub const BUILT_IN: &[fn(&mut Suite<'_>)] = &[
+    transforms::all,
+    conditionals::all,
+    simulators::all,
+    estimators::all,
+    low_rank::all,
+    natural_gradient::all,
+    own_conjugate::all,
+    conjugate::all,
+    heywood::all,
+    scalar_mixture::all,
+    optimizers::all,
+    tail_fit::all,
+    real::all,
+    local::all,
+    gradients::all,
+    variances::all,
+    latent_classes::all,
+    documents::all,
+    bayesian_pca::all,
+    bernoulli::all,
+    target::all,
+    verdicts::all,
+    calibration::all,
+    neural::all,
+    generation::all,
+    metamorphic::mixture::all,
+    metamorphic::ppca::all,
+    metamorphic::factors::all,
+    metamorphic::bayesian::all,
+    refusals::all,
+    files::all,
+    determinism::all,
+    golden::all,
+];
