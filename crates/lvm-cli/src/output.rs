@@ -8,7 +8,7 @@ use lvm_data::output;
 use ndarray::Array2;
 use serde::Serialize;
 use std::io::{BufWriter, Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A table of numbers with the names of its columns.
 pub(crate) struct Numbers {
@@ -84,7 +84,7 @@ impl Emit<'_> {
 pub(crate) fn check_model_target(target: Option<&Path>) -> Outcome {
     let Some(path) = target else { return Ok(()) };
     match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
-        Some(ending @ ("csv" | "tsv" | "txt" | "npy" | "npz" | "gz")) => {
+        Some(ending @ ("csv" | "tsv" | "txt" | "npy" | "npz" | "gz" | "mtx")) => {
             let shown = path.display();
             Err(Failure::usage(format!("{shown}: -o takes the model here, and .{ending} is the ending of a table; use .lvm, say")))
         }
@@ -93,14 +93,28 @@ pub(crate) fn check_model_target(target: Option<&Path>) -> Outcome {
     }
 }
 
-/// Says before any work whether a table can be written there, and whether its ending names a format.
-pub(crate) fn check_table_target(target: Option<&Path>) -> Outcome {
+/// Says before any work whether a table can be written there, and whether its ending names a format. `taken` are the files that it must
+/// not take the place of.
+pub(crate) fn check_table_target(target: Option<&Path>, taken: &[Option<&Path>]) -> Outcome {
     let Some(path) = target else { return Ok(()) };
+    if path == Path::new("-") {
+        return Err(Failure::usage("-o -: without -o the table goes to standard output; leave it out"));
+    }
+    if taken.iter().flatten().any(|other| place(other) == place(path)) {
+        let message = "this command has another use for that file, whose content would be lost; name another one";
+        return Err(Failure::usage(format!("{}: {message}", path.display())));
+    }
     match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
         Some("csv" | "tsv" | "npy") => check_folder(path),
-        _ if path == Path::new("-") => Err(Failure::usage("-o -: without -o the table goes to standard output; leave it out")),
         _ => Err(Failure::usage(format!("{}: the ending says the format; use .csv, .tsv or .npy", path.display()))),
     }
+}
+
+/// One name for all the ways to name a file, which need not be there yet.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(named).unwrap_or_else(|| path.to_owned())
 }
 
 /// Says before any work whether a page can be written there.

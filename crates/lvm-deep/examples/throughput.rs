@@ -144,7 +144,8 @@ fn epoch(training: &Training, state: &mut State, data: &Dataset) -> Outcome<Cost
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let (low, high) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    Some(0.5 * (low + high))
 }
 
 /// A session with benches/peers/neural.py.

@@ -190,6 +190,9 @@ fn go(a: &Arguments) -> io::Result<bool> {
     Ok(report.passed())
 }
 
+/// Cases that are run side by side at most: each may hold a few hundred thousand draws.
+const WORKERS: usize = 4;
+
 /// Layer V where it can't be had: its checks stand as not run.
 fn absent(request: &Request, options: &Options, why: &str) -> Answer {
     let selection = request.selection();

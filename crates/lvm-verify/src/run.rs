@@ -8,8 +8,7 @@ use crate::subject::Subject;
 use crate::suite::{Group, Listed, Problem, Selection, Suite};
 use crate::tables::reference_folder;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// What to run.
@@ -67,12 +66,10 @@ impl Part {
 /// Runs the checks on `subject`; `watch` is told of every group as it ends.
 pub fn run(subject: &dyn Subject, options: &Options, watch: impl Fn(&Group<'_>) + Sync) -> Report {
     let clock = Instant::now();
-    let comparisons = Arc::default();
     let empty = || {
         let mut suite = Suite::new(subject, options.selection.clone());
         suite.dir = options.dir.as_ref().map(|d| d.display().to_string());
         suite.watch = Some(&watch);
-        suite.comparisons = Arc::clone(&comparisons);
         suite
     };
     let parts = Mutex::new(Part::all(options).into_iter().enumerate());
@@ -95,9 +92,8 @@ pub fn run(subject: &dyn Subject, options: &Options, watch: impl Fn(&Group<'_>) 
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(place, _)| *place);
     let mut whole = empty();
-    for (_, part) in &mut found {
-        whole.take_in(part);
-    }
+    found.into_iter().for_each(|(_, part)| whole.take_in(part));
+    whole.check_error_budget();
     Report {
         schema: "lvm-verify/1",
         subject: subject.name().to_owned(),
@@ -107,7 +103,7 @@ pub fn run(subject: &dyn Subject, options: &Options, watch: impl Fn(&Group<'_>) 
         budget: options.selection.budget,
         seed: options.selection.seed,
         error_budget: whole.error_budget,
-        comparisons: comparisons.load(Ordering::Relaxed),
+        comparisons: whole.comparisons,
         seconds: clock.elapsed().as_secs_f64(),
         summary: summarise(&whole.checks),
         checks: whole.checks,
@@ -132,6 +128,7 @@ pub fn list(subject: &dyn Subject, options: &Options) -> Vec<Listed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suite::Budget;
     use lvm_core::Result;
     use lvm_core::fit::Fitted;
     use lvm_core::gmm::{GaussianMixture, GmmEm};
@@ -157,6 +154,7 @@ mod tests {
         assert!(!part.is_empty() && part.iter().all(|l| l.layer == Layer::D && l.case.contains("digits")));
         assert!(list(&Untouchable, &Options { dir: Some("no/such/folder".into()), ..Default::default() }).iter().all(|l| l.id == "-"));
     }
+
     #[test]
     fn what_is_found_does_not_depend_on_the_number_of_workers() {
         let found = |workers| {

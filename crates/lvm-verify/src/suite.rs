@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 mod looks;
@@ -57,7 +55,8 @@ impl Budget {
         }
     }
 
-    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2.
+    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2 (where log p costs much, full
+    /// runs have fewer: see O1 of posteriors).
     pub fn seeds(self) -> usize {
         match self {
             Budget::Quick => 2,
@@ -119,8 +118,8 @@ pub struct Suite<'s> {
     pub listing: Option<Vec<Listed>>,
     /// The family-wise error that stochastic checks share.
     pub error_budget: ErrorBudget,
-    /// Stochastic comparisons so far, in all parts of the run.
-    pub comparisons: Arc<AtomicUsize>,
+    /// Stochastic comparisons so far.
+    pub comparisons: usize,
     /// The five numbers of each model.
     pub headlines: Vec<Headline>,
     /// The variances of the gradient estimators.
@@ -152,7 +151,7 @@ impl<'s> Suite<'s> {
             dir: None,
             listing: None,
             error_budget: ErrorBudget::default(),
-            comparisons: Arc::default(),
+            comparisons: 0,
             headlines: Vec::new(),
             variances: Vec::new(),
             judgements: Vec::new(),
@@ -160,12 +159,45 @@ impl<'s> Suite<'s> {
     }
 
     /// Adds what another part of the run found.
-    pub fn take_in(&mut self, part: &mut Suite<'_>) {
-        self.headlines.append(&mut part.headlines);
-        self.variances.append(&mut part.variances);
-        self.judgements.append(&mut part.judgements);
-        self.checks.append(&mut part.checks);
-        self.exhibits.append(&mut part.exhibits);
+    pub fn take_in(&mut self, part: Suite<'_>) {
+        self.headlines.extend(part.headlines);
+        self.variances.extend(part.variances);
+        self.judgements.extend(part.judgements);
+        self.checks.extend(part.checks);
+        self.exhibits.extend(part.exhibits);
+        self.comparisons += part.comparisons;
+    }
+
+    /// Fails a run that makes more stochastic comparisons than the family-wise error is shared out among.
+    pub fn check_error_budget(&mut self) {
+        let (made, allowed) = (self.comparisons, self.error_budget.comparisons);
+        if made > allowed {
+            let mut group = self.blank(Layer::S, "-", "all cases");
+            let message = format!("{made} stochastic comparisons, and the family-wise error is shared out among {allowed}");
+            group.failed("error budget", message);
+            self.checks.append(&mut group.checks);
+        }
+    }
+
+    /// A group that has made no comparison yet.
+    fn blank(&self, layer: Layer, id: &str, case: &str) -> Group<'s> {
+        Group {
+            layer,
+            id: id.to_owned(),
+            case: case.to_owned(),
+            subject: self.subject,
+            quick: self.selection.budget == Budget::Quick,
+            budget: self.selection.budget,
+            seed: self.selection.seed,
+            error_budget: self.error_budget,
+            checks: Vec::new(),
+            exhibits: Vec::new(),
+            headlines: Vec::new(),
+            variances: Vec::new(),
+            judgements: Vec::new(),
+            flags: self.flags(),
+            clock: Instant::now(),
+        }
     }
 
     /// What the command that reproduces a check needs besides the check's name.
@@ -192,23 +224,7 @@ impl<'s> Suite<'s> {
             listing.push(Listed { layer, id: id.to_owned(), case: case.to_owned() });
             return;
         }
-        let mut group = Group {
-            layer,
-            id: id.to_owned(),
-            case: case.to_owned(),
-            subject: self.subject,
-            quick: self.selection.budget == Budget::Quick,
-            budget: self.selection.budget,
-            seed: self.selection.seed,
-            error_budget: self.error_budget,
-            checks: Vec::new(),
-            exhibits: Vec::new(),
-            headlines: Vec::new(),
-            variances: Vec::new(),
-            judgements: Vec::new(),
-            flags: self.flags(),
-            clock: Instant::now(),
-        };
+        let mut group = self.blank(layer, id, case);
         let problem = match catch_unwind(AssertUnwindSafe(|| body(&mut group))) {
             Ok(Ok(())) => None,
             Ok(Err(problem)) => Some(problem.0),
@@ -220,12 +236,7 @@ impl<'s> Suite<'s> {
         if group.checks.is_empty() {
             group.failed("has checks", "the group made no comparison".to_owned());
         }
-        let more = group.checks.iter().filter(|c| c.stochastic.is_some()).count();
-        let (made, allowed) = (self.comparisons.fetch_add(more, Ordering::Relaxed) + more, self.error_budget.comparisons);
-        if made > allowed {
-            let message = format!("{made} stochastic comparisons, and the family-wise error is shared out among {allowed}");
-            group.failed("error budget", message);
-        }
+        self.comparisons += group.checks.iter().filter(|c| c.stochastic.is_some()).count();
         if let Some(watch) = self.watch {
             watch(&group);
         }

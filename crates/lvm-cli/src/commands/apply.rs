@@ -33,7 +33,7 @@ struct PosteriorReport {
 
 /// p(z | x) of every row.
 pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data)])?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
     stored.refuse(&[("--clusters", args.clusters.is_some()), ("--condition-from", args.neural.condition_from.is_some())])?;
@@ -121,7 +121,7 @@ struct MapReport {
 
 /// argmax_z p(x, z) of every row.
 pub(crate) fn map(args: &MapArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data)])?;
     let stored = stored::load(&args.model)?;
     if args.bartlett && !matches!(stored.model, Model::Fa(_)) {
         let family = stored.family().name();

@@ -36,8 +36,8 @@ struct ImputedRow {
 /// Completes a table.
 pub(crate) fn run(mut args: ImputeArgs) -> Outcome {
     args.data.missing = true;
-    output::check_table_target(args.out.output.as_deref())?;
-    output::check_table_target(args.sd.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data)])?;
+    output::check_table_target(args.sd.as_deref(), &[Some(&args.data.data), args.out.output.as_deref()])?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
     stored.refuse(&[

@@ -92,7 +92,7 @@ struct Judged {
 
 /// Infers.
 pub(crate) fn run(args: &InferArgs) -> Outcome {
-    output::check_table_target(args.output.as_deref())?;
+    output::check_table_target(args.output.as_deref(), &[Some(&args.data.data)])?;
     let stored = stored::load(&args.model)?;
     check(args, &stored)?;
     let input = Input::for_model(&args.data, &stored)?;

@@ -32,7 +32,7 @@ enum Latents {
 
 /// Draws rows.
 pub(crate) fn run(args: &SampleArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[])?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
     {

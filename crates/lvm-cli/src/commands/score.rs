@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Outcome {
         return Err(Failure::usage("-o - and --json both want standard output; --json has log p(x) of every row"));
     }
     let target = args.output.as_deref().filter(|_| !to_stdout);
-    output::check_table_target(target)?;
+    output::check_table_target(target, &[Some(&args.data.data)])?;
     let stored = stored::load(&args.model)?;
     #[cfg(feature = "deep")]
     stored.refuse(&[("--sandwich", args.sandwich)])?;

@@ -10,6 +10,7 @@ use crate::output;
 use crate::progress::Bar;
 use crate::report::{self, SelectReport};
 use crate::stored::{Family, Model};
+use lvm_core::ErrorKind;
 use lvm_core::fa::FaSelect;
 use lvm_core::gmm::GmmSelect;
 use lvm_core::ppca::PpcaSelect;
@@ -42,7 +43,7 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
     let bar = Bar::new("fitting");
     let selection = select.select_watched(&input.rows(), args.mixture.run.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, selection.map_err(|e| input.explain(Family::Gmm, e))?, Model::Gmm, &args.save)
+    finish(&input, selection.map_err(|e| explain(&input, Family::Gmm, e))?, Model::Gmm, &args.save)
 }
 
 fn ppca(args: &SelectPpcaArgs) -> Outcome {
@@ -62,7 +63,7 @@ fn ppca(args: &SelectPpcaArgs) -> Outcome {
     let bar = Bar::new("fitting");
     let selection = select.select_watched(&input.rows(), args.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, selection.map_err(|e| input.explain(Family::Ppca, e))?, Model::Ppca, &args.save)
+    finish(&input, selection.map_err(|e| explain(&input, Family::Ppca, e))?, Model::Ppca, &args.save)
 }
 
 fn fa(args: &SelectFaArgs) -> Outcome {
@@ -81,7 +82,7 @@ fn fa(args: &SelectFaArgs) -> Outcome {
     let bar = Bar::new("fitting");
     let selection = select.select_watched(&input.rows(), args.factor.run.seed, &mut |p| bar.watch(p));
     drop(bar);
-    finish(&input, selection.map_err(|e| input.explain(Family::Fa, e))?, Model::Fa, &args.save)
+    finish(&input, selection.map_err(|e| explain(&input, Family::Fa, e))?, Model::Fa, &args.save)
 }
 
 /// Folds of the cross-validation, if there is one: 5 if nothing else was said.
@@ -90,6 +91,16 @@ fn folds(args: &SizeArgs, held_out: bool) -> Outcome<usize> {
         (Some(_), false) => Err(Failure::usage("--folds concerns --criterion held-out; add it, or leave --folds out")),
         (folds, true) => Ok(folds.unwrap_or(5)),
         (None, false) => Ok(0),
+    }
+}
+
+/// An error of the fits, in terms of the options of this command.
+fn explain(input: &Input, family: Family, error: lvm_core::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::TooFewRows { .. } => {
+            Failure::fault(format!("{}: {error}\n  hint: use a smaller --max or fewer columns (--columns), or more rows", input.path()))
+        }
+        _ => input.explain(family, error),
     }
 }
 

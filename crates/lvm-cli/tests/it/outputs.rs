@@ -52,6 +52,24 @@ fn a_folder_where_a_file_belongs() {
 }
 
 #[test]
+fn a_table_that_is_read_is_not_written_over() {
+    let folder = with_models();
+    let before = folder.read("faithful.csv");
+    for line in [
+        "score m.lvm faithful.csv -o faithful.csv",
+        "posterior m.lvm faithful.csv -o ./faithful.csv",
+        "map m.lvm ./faithful.csv -o faithful.csv",
+        "infer m.lvm faithful.csv --method exact -o faithful.csv",
+        "impute m.lvm faithful.csv -o faithful.csv",
+        "impute m.lvm faithful.csv --sd faithful.csv",
+        "impute m.lvm faithful.csv -o new.csv --sd ./new.csv",
+    ] {
+        folder.refused(line, 2, &[".csv: this command has another use for that file", "name another one"]);
+    }
+    assert_eq!(folder.read("faithful.csv"), before);
+}
+
+#[test]
 fn what_is_there_is_replaced() {
     let folder = with_models().with("x.csv", "old\n").with("old.lvm", "old");
     let before = folder.files();

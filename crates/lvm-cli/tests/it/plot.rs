@@ -76,6 +76,11 @@ fn samples_and_reconstructions_of_tables_and_images() {
 fn the_trace_of_a_fit() {
     let folder = iris();
     folder.fine("fit gmm iris.csv -k 3 -o g.lvm");
+    // titles have no room for folders
+    folder.fine(&format!("plot latent {} iris.csv -o l.svg", folder.path("g.lvm").display()));
+    assert!(folder.read("l.svg").contains("g.lvm: ") && !folder.read("l.svg").contains("/g.lvm: "));
+    folder.fine(&format!("plot trace {} -o t.svg", folder.path("g.lvm").display()));
+    assert_eq!(count(&folder, "t.svg", ">g.lvm: objective of the fit<") + count(&folder, "t.svg", "\ng.lvm: objective of the fit\n"), 1);
     let n = folder.json("info g.lvm")["trace"].as_array().unwrap().len() as u64;
     assert_eq!(folder.json("plot trace g.lvm -o t.svg")["n"].as_u64(), Some(n));
     assert_eq!(count(&folder, "t.svg", "log p(x), nats per row"), 1);

@@ -56,3 +56,12 @@ fn a_size_that_fails_does_not_spoil_the_others() {
     assert_eq!(candidates.len(), 6);
     assert!(candidates[5]["error"].is_string() && candidates[0]["bic"].is_number());
 }
+
+#[test]
+fn too_few_rows_are_told_in_the_options_of_selection() {
+    let folder = Folder::new().with("one.csv", "a,b\n1,2\n");
+    for family in ["gmm", "ppca"] {
+        let said = folder.refused(&format!("select {family} one.csv --max 2"), 1, &["one.csv", "1 row", "a smaller --max"]);
+        assert!(!said.contains("(-k)") && !said.contains("(-q)"), "{said}");
+    }
+}

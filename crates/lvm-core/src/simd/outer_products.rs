@@ -29,23 +29,32 @@ impl WithSimd for OuterProducts<'_> {
 }
 
 impl OuterProducts<'_> {
-    /// Tiles of H rows by W strips. The rows of the sums are walked in order: writing them costs as much as a few rows of V.
+    /// Tiles of H rows by W strips. W strips of columns are met by RESIDENT strips of rows before the next are read: all of V does not stay in a
+    /// second-level cache when there are many columns, RESIDENT strips do.
     #[inline(always)]
     fn lower<S: Simd, const H: usize, const W: usize>(self, simd: S) {
         let v = self.v.as_chunks::<LANES>().0;
         let strip = |s: usize| &v[s * self.stride..][..self.rows];
-        for (i, rows) in self.sums.chunks_mut(LANES * self.dim).enumerate() {
-            let b = strip(i);
-            for j in (0..=i).step_by(W) {
-                match i + 1 - j {
-                    1 => tiles::<S, H, 1>(simd, b, [strip(j)], rows, j, self.dim),
-                    2 => tiles::<S, H, 2>(simd, b, [strip(j), strip(j + 1)], rows, j, self.dim),
-                    _ => tiles::<S, H, W>(simd, b, std::array::from_fn(|w| strip(j + w)), rows, j, self.dim),
+        let strips = self.dim.div_ceil(LANES);
+        for (block, sums) in (0..strips).step_by(RESIDENT).zip(self.sums.chunks_mut(RESIDENT * LANES * self.dim)) {
+            let last = strips.min(block + RESIDENT);
+            for j in (0..last).step_by(W) {
+                for i in block.max(j)..last {
+                    let (b, first) = (strip(i), (i - block) * LANES * self.dim);
+                    let rows = &mut sums[first..self.dim.min((i + 1) * LANES) * self.dim - block * LANES * self.dim];
+                    match i + 1 - j {
+                        1 => tiles::<S, H, 1>(simd, b, [strip(j)], rows, j, self.dim),
+                        2 => tiles::<S, H, 2>(simd, b, [strip(j), strip(j + 1)], rows, j, self.dim),
+                        _ => tiles::<S, H, W>(simd, b, std::array::from_fn(|w| strip(j + w)), rows, j, self.dim),
+                    }
                 }
             }
         }
     }
 }
+
+/// Strips of rows that stay in a second-level cache: of 128 rows 96 KiB.
+const RESIDENT: usize = 12;
 
 /// Σ_n b_n a_nᵀ for a strip b and W strips a, added to the columns from strip `j` on of the rows of b in the sums.
 #[inline(always)]

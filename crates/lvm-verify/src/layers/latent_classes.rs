@@ -26,6 +26,8 @@ pub fn all(suite: &mut Suite<'_>) {
     suite.group(Layer::O, "O7", "iris, Bayesian mixture, full batch of step 1", |g| full_batch(g, "iris", 3));
     suite.group(Layer::O, "O7", "faithful, Bayesian mixture, full batch of step 1", |g| full_batch(g, "faithful", 2));
     suite.group(Layer::O, "O7", "diamonds, Bayesian mixture, minibatches", minibatches);
+    suite.group(Layer::O, "O7", "iris, Bayesian mixture, minibatches from a cold start", |g| cold_start(g, "iris", 3));
+    suite.group(Layer::O, "O7", "faithful, Bayesian mixture, minibatches from a cold start", |g| cold_start(g, "faithful", 2));
 }
 
 fn mixture(g: &Group<'_>) -> Result<(Array2<f64>, GaussianMixture), crate::suite::Problem> {
@@ -220,5 +222,33 @@ fn minibatches(g: &mut Group<'_>) -> Outcome {
     // it starts at the optimum and is thrown off it by its batches; what counts is that it comes back
     let t = Tolerance::absolute(0.01, "R3: 0.01 nat a row");
     g.bounded(format!("optimum a row less ELBO a row after {epochs} epochs of batches of 500"), Source::I, (best - reached).max(0.0), &t);
+    Ok(())
+}
+
+/// Minibatches end where coordinate ascent ends from the same start, far from it; the worst of three orders of the rows.
+fn cold_start(g: &mut Group<'_>, name: &'static str, k: usize) -> Outcome {
+    let x = tables::real(name)?.x;
+    let epochs = if g.quick { 100 } else { 400 };
+    let start = Array2::from_shape_fn((x.nrows(), k), |(n, c)| if n * k / x.nrows() == c { 0.6 } else { 0.4 / (k as f64 - 1.0) });
+    let of = |max_iterations: usize, tolerance: f64| BayesianMixture {
+        components: k,
+        start: MixtureStart::Responsibilities(start.clone()),
+        restarts: 1,
+        stopping: Stopping { max_iterations, tolerance },
+        ..Default::default()
+    };
+    let (first, best) = (of(1, 0.0).fit(&x, 0)?.objective(), of(1000, 1e-12).fit(&x, 0)?.objective());
+    let svi = StochasticBayesianMixture { batch: x.nrows().div_ceil(3), ..StochasticBayesianMixture::new(of(epochs, 0.0)) };
+    let worst = (0..3).try_fold(f64::INFINITY, |worst: f64, i| svi.fit(&x, g.seed(i)).map(|fitted| worst.min(fitted.objective())))?;
+    let t = Tolerance::absolute(0.01, "R3: 0.01 nat a row; steps decay, so the last of the noise is left");
+    let quantity = format!("ELBO a row of coordinate ascent less the worst of three runs of {epochs} epochs in three batches each");
+    g.bounded(quantity, Source::I, (best - worst).abs(), &t);
+    g.holds(
+        "the start",
+        format!("{:.3} nats a row below", best - first),
+        "more than 0.05",
+        best - first > 0.05,
+        "a start at the end proves nothing",
+    );
     Ok(())
 }

@@ -76,7 +76,7 @@ pub struct LayerSummary {
     pub not_supported: usize,
     /// Numbers compared.
     pub compared: usize,
-    /// Seconds spent.
+    /// Seconds on the clock of each check, added up: more than the run took where cases go side by side.
     pub seconds: f64,
     /// The largest difference / tolerance of a check that passed.
     pub closest: f64,

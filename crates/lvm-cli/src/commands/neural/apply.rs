@@ -77,7 +77,7 @@ pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
     if let Some(k) = args.clusters {
         return super::cluster::cluster(args, k);
     }
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), args.neural.condition_from.as_deref()])?;
     let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&args.data)?;
     let data = neural.dataset(&input, &args.data.format)?;
@@ -139,7 +139,7 @@ pub(crate) fn posterior(args: &PosteriorArgs) -> Outcome {
 
 /// `lvm map`: argmax p(x, z) of every row, as far as an ascent from the mode of q finds it.
 pub(crate) fn map(args: &MapArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), args.neural.condition_from.as_deref()])?;
     if args.bartlett {
         return Err(Failure::usage("--bartlett is for factor analysis; leave it out"));
     }
@@ -182,7 +182,7 @@ pub(crate) fn map(args: &MapArgs) -> Outcome {
 
 /// `lvm reconstruct`: E[x | z] at the mode of q(z | x), or averaged over draws.
 pub(crate) fn reconstruct(args: &ReconstructArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), args.neural.condition_from.as_deref()])?;
     let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&args.data)?;
     let data = neural.dataset(&input, &args.data.format)?;
@@ -208,8 +208,15 @@ const FITTING_DRAWS: i64 = 100;
 
 /// `lvm impute`: missing cells by importance resampling.
 pub(crate) fn impute(args: &ImputeArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
-    output::check_table_target(args.sd.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), args.neural.condition_from.as_deref()])?;
+    output::check_table_target(
+        args.sd.as_deref(),
+        &[Some(&args.data.data), args.out.output.as_deref(), args.neural.condition_from.as_deref()],
+    )?;
+    if let Some((path, imputations)) = args.out.output.as_deref().zip(args.imputations) {
+        let taken = [Some(args.data.data.as_path()), args.sd.as_deref(), args.neural.condition_from.as_deref()];
+        (1..=imputations).try_for_each(|number| output::check_table_target(Some(&numbered(path, number)), &taken))?;
+    }
     let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.input(&crate::args::DataArgs { missing: true, ..args.data.clone() })?;
     let data = neural.dataset(&input, &args.data.format)?;

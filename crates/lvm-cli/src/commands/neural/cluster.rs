@@ -38,7 +38,7 @@ struct Agreement {
 
 /// Groups rows.
 pub(super) fn cluster(args: &PosteriorArgs, k: usize) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), args.neural.condition_from.as_deref()])?;
     let neural = Neural::load(&args.model, &args.neural)?;
     let input = neural.labelled(&args.data, args.label.as_deref())?;
     let data = neural.dataset(&input, &args.data.format)?;

@@ -104,7 +104,7 @@ pub(crate) fn score(args: &ScoreArgs) -> Outcome {
         return Err(Failure::usage("-o - and --json both want standard output; --json has log p(x) of every row"));
     }
     let target = args.output.as_deref().filter(|_| !to_stdout);
-    output::check_table_target(target)?;
+    output::check_table_target(target, &[Some(&args.data.data), args.estimate.neural.condition_from.as_deref()])?;
     let neural = Neural::load(&args.model, &args.estimate.neural)?;
     let estimator = estimator(&neural, &args.estimate)?;
     let input = neural.input(&args.data)?;

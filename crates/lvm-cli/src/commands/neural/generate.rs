@@ -33,7 +33,7 @@ struct GeneratedReport {
 
 /// `lvm sample`: z ~ p(z) or as given, x ~ p(x | z) or its mean.
 pub(crate) fn sample(args: &SampleArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[args.new.like.as_deref()])?;
     let neural = Neural::load(&args.model, &args.neural)?;
     let (kind, device) = (neural.vae.parameters.kind(), neural.vae.parameters.device());
     let l = neural.vae.latents() as usize;
@@ -144,7 +144,7 @@ fn told_once(neural: &Neural, given: &[String]) -> Outcome<Option<Tensor>> {
 
 /// `lvm interpolate`: E[x | z] along a path between the latents of two rows.
 pub(crate) fn interpolate(args: &InterpolateArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), args.neural.condition_from.as_deref()])?;
     let &[a, b] = args.rows.as_slice() else {
         return Err(Failure::usage(format!("--rows names {} rows; two are needed, such as --rows 0,1", args.rows.len())));
     };

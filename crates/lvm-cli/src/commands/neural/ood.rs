@@ -45,7 +45,7 @@ struct ScoreOf {
 
 /// Scores rows by their strangeness.
 pub(crate) fn ood(args: &OodArgs) -> Outcome {
-    output::check_table_target(args.out.output.as_deref())?;
+    output::check_table_target(args.out.output.as_deref(), &[Some(&args.data.data), Some(&args.against)])?;
     if args.estimate.neural.condition_from.is_some() {
         return Err(Failure::usage(
             "--condition-from is about one table, and there are two here: put the columns into DATA and the reference",

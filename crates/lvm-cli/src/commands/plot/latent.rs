@@ -1,5 +1,6 @@
 //! `lvm plot latent`: the rows among the latents.
 
+use super::file_name;
 use super::source::{Source, mixture, not_for};
 use crate::args::PlotLatentArgs;
 use crate::failure::{Failure, Outcome};
@@ -44,7 +45,7 @@ pub(super) fn run(args: &PlotLatentArgs) -> Outcome {
         (None, Some(groups)) => Colouring::groups("component", groups),
         (None, None) => Colouring::none(scene.points.nrows()),
     };
-    let title = format!("{}: {} of {}", source.path(), scene.what, input.path());
+    let title = format!("{}: {} of {}", file_name(source.path()), scene.what, file_name(input.path()));
     let figure = match scene.points.ncols() {
         1 => one(title, &scene, colouring)?,
         _ => two(title, &scene, &args.axes, colouring)?,

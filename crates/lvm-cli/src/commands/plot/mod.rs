@@ -11,6 +11,7 @@ use crate::failure::Outcome;
 use crate::figure::{self, Figure};
 use crate::report;
 use serde::Serialize;
+use std::path::Path;
 
 /// Draws what was asked for.
 pub(crate) fn run(command: &PlotCommand) -> Outcome {
@@ -31,6 +32,11 @@ struct Drawn {
     /// Rows in it, or iterations.
     n: usize,
     output: String,
+}
+
+/// The last part of a path: titles have no room for folders.
+fn file_name(path: &str) -> &str {
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
 }
 
 /// Writes the picture and says where it is.

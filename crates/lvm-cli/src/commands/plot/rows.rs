@@ -1,7 +1,7 @@
 //! `lvm plot samples` and `lvm plot reconstructions`.
 
-use super::cells;
 use super::source::{Kind, Source, not_for};
+use super::{cells, file_name};
 use crate::args::{DataArgs, PlotReconstructionsArgs, PlotSamplesArgs};
 use crate::failure::{Failure, Outcome};
 use crate::figure::{self, Images};
@@ -27,7 +27,7 @@ pub(super) fn samples(args: &PlotSamplesArgs) -> Outcome {
     }
     let (x, drawn) = drawn(&source, args, n, args.noise || kind == Kind::Table)?;
     let what = if drawn { "x ~ p(x | z)" } else { "E[x | z]" };
-    let title = format!("{}: samples", source.path());
+    let title = format!("{}: samples", file_name(source.path()));
     let note = format!("{what} at z ~ p(z), seed {}", args.new.seed);
     match kind {
         Kind::Images(shape) => {
@@ -96,7 +96,7 @@ pub(super) fn reconstructions(args: &PlotReconstructionsArgs) -> Outcome {
     let rows = picked(args, kind, input.n_rows(), input.path())?;
     let x = table(&input)?.select(Axis(0), &rows);
     let made = made(&source, &input, args, &rows)?;
-    let title = format!("{}: reconstructions of {}", source.path(), input.path());
+    let title = format!("{}: reconstructions of {}", file_name(source.path()), file_name(input.path()));
     let list = |x: &Array2<f64>| x.rows().into_iter().map(|row| row.to_vec()).collect::<Vec<Vec<f64>>>();
     let names: Vec<String> = rows.iter().map(|row| format!("row {row}")).collect();
     match kind {

@@ -55,7 +55,7 @@ pub(super) fn run(args: &PlotTraceArgs) -> Outcome {
         _ => "ended early",
     };
     let note = format!("{} {}s, {ended}, seed {}; the last: {:.4}", trace.values.len(), trace.step, trace.seed, last[1]);
-    let figure = Panels::single(format!("{}: objective of the fit", trace.path), note, panel, Legend::None);
+    let figure = Panels::single(format!("{}: objective of the fit", super::file_name(&trace.path)), note, panel, Legend::None);
     super::finish(trace.model, "trace", trace.values.len(), &figure, &args.out)
 }
 
