@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn what_is_found_does_not_depend_on_the_number_of_workers() {
         let found = |workers| {
-            let selection =
-                Selection { layers: vec![Layer::N, Layer::P], cases: vec!["special".into(), "psis".into()], ..Default::default() };
+            let cases = ["special", "psis", "mtcars"].map(str::to_owned).to_vec();
+            let selection = Selection { layers: vec![Layer::N, Layer::P], cases, budget: Budget::Quick, ..Default::default() };
             let mut report = run(&crate::subject::Library, &Options { selection, workers, ..Default::default() }, |_| {});
             report.seconds = 0.0;
             report.summary.iter_mut().for_each(|line| line.seconds = 0.0);
