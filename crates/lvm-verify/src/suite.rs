@@ -1,6 +1,5 @@
 //! Runs groups of checks and collects their verdicts.
 
-use crate::case::CaseError;
 use crate::check::{Check, Layer, Shown, Source, Tolerance, Verdict};
 use crate::headline::Headline;
 use crate::report::confusion::Judgement;
@@ -16,6 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 mod looks;
+mod problem;
+
+pub use problem::{Outcome, Problem};
 
 /// What is run.
 #[derive(Debug, Clone, Default)]
@@ -73,29 +75,6 @@ impl Selection {
             && (self.ids.is_empty() || self.ids.iter().any(|i| i == id))
     }
 }
-
-/// Why a group of checks could not go on; it becomes a failed check.
-#[derive(Debug)]
-pub struct Problem(pub String);
-
-impl From<lvm_core::Error> for Problem {
-    fn from(e: lvm_core::Error) -> Self {
-        Problem(format!("the library refused: {e}"))
-    }
-}
-impl From<CaseError> for Problem {
-    fn from(e: CaseError) -> Self {
-        Problem(e.to_string())
-    }
-}
-impl From<String> for Problem {
-    fn from(e: String) -> Self {
-        Problem(e)
-    }
-}
-
-/// How a group of checks ends.
-pub type Outcome = Result<(), Problem>;
 
 /// Called after each group.
 pub type Watch<'s> = &'s (dyn Fn(&Group<'_>) + Sync);
