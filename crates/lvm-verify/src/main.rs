@@ -134,7 +134,7 @@ fn go(a: &Arguments) -> io::Result<bool> {
         selection,
         dir: a.dir.clone(),
         command: format!("cargo xtask verify {command}").trim_end().to_owned(),
-        workers: rayon::current_num_threads(),
+        workers: rayon::current_num_threads().min(WORKERS),
     };
     if a.list {
         let mut out = io::stdout().lock();
