@@ -42,6 +42,7 @@ fn estimators(c: &mut Criterion) {
     let mut gradient = vec![0.0; q.parameters().len()];
     let mut group = c.benchmark_group("estimate_gaussian_d10_10_draws");
     for (name, estimator) in [
+        ("quadratic_control", Gradient::QuadraticControl),
         ("closed_entropy", Gradient::PathwiseClosedEntropy),
         ("pathwise", Gradient::Pathwise),
         ("sticking_the_landing", Gradient::StickingTheLanding),

@@ -77,6 +77,7 @@ pub const CATALOGUE: &[Mutant] = &[
     mutant("sd_as_log_sd", ("sd read as its logarithm", "VERIFY §3.4"), (S, "S1"), "two correlated latents", "mean field: entropy"),
     mutant("cholesky_transposed", ("upper for lower Cholesky factor in a draw", "VERIFY §3.4"), (S, "S1"), "two correlated latents", "full rank: ELBO by draws"),
     mutant("kl_mean_over_latents", ("KL averaged over latents", "grammarVAE 2"), (S, "S1"), "two correlated latents", "mean field: −KL"),
+    mutant("control_without_its_mean", ("control variate without its expectation", "Miller et al. 2017, 9"), (S, "S2"), "two correlated latents", "mean field: quadratic control"),
     mutant("score_without_q", ("score gradient without the q term", "Ranganath et al. 2014, 2"), (S, "S2"), "two correlated latents", "mean field: score function"),
     mutant("baseline_of_its_own_draw", ("baseline of the draw it is taken from", "Kool et al. 2019"), (S, "S2"), "two correlated latents", "mean field: score function"),
     mutant("importance_not_squared", ("w for w² in the DReG gradient", "Tucker et al. 2019"), (S, "S2"), "two correlated latents", "four particles"),

@@ -57,8 +57,7 @@ impl Budget {
         }
     }
 
-    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2 (where log p costs much, full
-    /// runs have fewer: see O1 of posteriors).
+    /// Independent seeds for the checks of an optimiser, since one run has unknown noise (R5): 20, in a quick run 2.
     pub fn seeds(self) -> usize {
         match self {
             Budget::Quick => 2,

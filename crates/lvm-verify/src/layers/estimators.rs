@@ -102,6 +102,7 @@ fn gradients(g: &mut Group<'_>) -> Outcome {
     full.extend([of_factor[0][0], of_factor[1][0], of_factor[1][1]]);
     let leave_one_out = Gradient::ScoreFunction { control: Control::LeaveOneOut };
     let estimators = [
+        ("quadratic control", Gradient::QuadraticControl),
         ("pathwise, closed entropy", Gradient::PathwiseClosedEntropy),
         ("pathwise", Gradient::Pathwise),
         ("sticking the landing", Gradient::StickingTheLanding),

@@ -218,6 +218,7 @@ pub fn low_rank(g: &mut Group<'_>, case: &Case) -> Outcome {
         ("pathwise", Gradient::Pathwise),
         ("pathwise, closed entropy", Gradient::PathwiseClosedEntropy),
         ("sticking the landing", Gradient::StickingTheLanding),
+        ("quadratic control", Gradient::QuadraticControl),
     ]
     .into_iter()
     .enumerate()

@@ -22,7 +22,8 @@ use rayon::prelude::*;
 use std::f64::consts::SQRT_2;
 
 /// The estimators with the draws of one estimate: leaving one out needs company.
-const ESTIMATORS: [(&str, Gradient, usize); 7] = [
+const ESTIMATORS: [(&str, Gradient, usize); 8] = [
+    ("quadratic control", Gradient::QuadraticControl, 1),
     ("pathwise, closed entropy", Gradient::PathwiseClosedEntropy, 1),
     ("pathwise", Gradient::Pathwise, 1),
     ("sticking the landing", Gradient::StickingTheLanding, 1),

@@ -215,7 +215,7 @@ fn steps(rule: Rule, gradients: &[f64]) -> lvm_core::Result<Vec<f64>> {
         .iter()
         .map(|g| {
             let mut parameters = vec![0.0, 0.0];
-            optimizer.step(&mut state, &q, 1.0, &mut [*g, 0.0], &mut parameters);
+            optimizer.step(&mut state, &q, (1.0, 1.0), &mut [*g, 0.0], &mut parameters);
             parameters[0]
         })
         .collect())
@@ -239,12 +239,12 @@ fn rules(g: &mut Group<'_>) -> Outcome {
     let q = MeanField::standard(1)?;
     let mut state = optimizer.init(q.parameters())?;
     for gradient in [3.0, -1.0, 2.0] {
-        optimizer.step(&mut state, &q, 1.0, &mut [gradient, 0.0], &mut [0.0, 0.0]);
+        optimizer.step(&mut state, &q, (1.0, 1.0), &mut [gradient, 0.0], &mut [0.0, 0.0]);
     }
     state.hold();
     let of = |gradient: f64| {
         let (mut state, mut parameters) = (state.clone(), [0.0, 0.0]);
-        optimizer.step(&mut state, &q, 1.0, &mut [gradient, 0.0], &mut parameters);
+        optimizer.step(&mut state, &q, (1.0, 1.0), &mut [gradient, 0.0], &mut parameters);
         parameters[0]
     };
     let curvature = of(30.0) - 2.0 * of(20.0) + of(10.0);

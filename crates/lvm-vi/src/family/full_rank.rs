@@ -231,6 +231,18 @@ impl Family for FullRank {
         }
     }
 
+    fn add_expected_pullback(&self, constant: &[f64], slope: ArrayView2<'_, f64>, gradient: &mut [f64]) {
+        // E[g] = c,   E[g εᵀ] = H L
+        let moved = linalg::matmul(slope, self.factor().view());
+        let (location, triangle) = gradient.split_at_mut(self.d);
+        location.iter_mut().zip(constant).for_each(|(g, c)| *g += c);
+        for (i, moved) in moved.rows().into_iter().enumerate() {
+            let row = &mut triangle[row_start(i)..row_start(i + 1)];
+            row[..i].iter_mut().zip(moved).for_each(|(l, m)| *l += m);
+            row[i] += moved[i] * self.row(i)[i];
+        }
+    }
+
     fn mean(&self) -> Array1<f64> {
         Array1::from(self.location().to_vec())
     }

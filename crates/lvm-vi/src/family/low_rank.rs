@@ -255,6 +255,15 @@ impl Family for LowRank {
         }
     }
 
+    fn add_expected_pullback(&self, constant: &[f64], slope: ArrayView2<'_, f64>, gradient: &mut [f64]) {
+        // E[g] = c,   E[g_i δ_i ε₁_i] = H_ii δ_i²,   E[g ε₂ᵀ] = H F
+        let (location, rest) = gradient.split_at_mut(self.dim());
+        let (log_scale, factor) = rest.split_at_mut(self.dim());
+        location.iter_mut().zip(constant).for_each(|(g, c)| *g += c);
+        log_scale.iter_mut().zip(slope.diag()).zip(&self.scale).for_each(|((g, h), s)| *g += h * s * s);
+        factor.iter_mut().zip(&linalg::matmul(slope, self.factor.view())).for_each(|(g, m)| *g += m);
+    }
+
     fn mean(&self) -> Array1<f64> {
         Array1::from(self.location().to_vec())
     }

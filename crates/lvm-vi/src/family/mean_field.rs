@@ -3,7 +3,7 @@
 use super::{Family, Gaussian, Variational, check_parameters, check_scales, sample_by_transform, scales};
 use lvm_core::mutant::planted;
 use lvm_core::{Error, ErrorKind, Result};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2};
 use rand::Rng;
 use std::f64::consts::TAU;
 
@@ -152,6 +152,13 @@ impl Family for MeanField {
             *gm += g;
             *gs += g * s * e;
         }
+    }
+
+    fn add_expected_pullback(&self, constant: &[f64], slope: ArrayView2<'_, f64>, gradient: &mut [f64]) {
+        // E[g] = c,   E[g_i σ_i ε_i] = H_ii σ_i²
+        let (location, log_scale) = gradient.split_at_mut(self.dim());
+        location.iter_mut().zip(constant).for_each(|(g, c)| *g += c);
+        log_scale.iter_mut().zip(slope.diag()).zip(&self.scale).for_each(|((g, h), s)| *g += h * s * s);
     }
 
     fn mean(&self) -> Array1<f64> {

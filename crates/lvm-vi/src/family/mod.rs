@@ -22,7 +22,7 @@ pub use gaussian::{Gaussian, kl};
 pub use low_rank::LowRank;
 pub use mean_field::MeanField;
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -81,6 +81,10 @@ pub trait Family: Variational {
 
     /// (∂T(ε; λ)/∂λ)ᵀ g for a gradient g in z (d), added to `gradient` (parameters).
     fn add_pullback(&self, noise: &[f64], z_gradient: &[f64], gradient: &mut [f64]);
+
+    /// E_ε\[(∂T(ε; λ)/∂λ)ᵀ g(z)\] of a linear g(z) = `constant` + `slope` (z − E_q\[z\]), shapes d and (d, d), added to `gradient`
+    /// (parameters).
+    fn add_expected_pullback(&self, constant: &[f64], slope: ArrayView2<'_, f64>, gradient: &mut [f64]);
 
     /// E_q\[z\] (d).
     fn mean(&self) -> Array1<f64>;

@@ -39,7 +39,7 @@ const DOUBLINGS: u32 = 5;
 /// Whether fresh draws contradict that q is within the tolerance of the optimum: one natural step of length one from there goes to the
 /// optimum of a Gaussian target, so its effect on means and standard deviations estimates what is left. Without enough power to tell,
 /// the answer is yes.
-pub(super) fn contradicts<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, seed: u64) -> Result<bool> {
+pub(super) fn contradicts<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, memory: &Memory, seed: u64) -> Result<bool> {
     let tolerance = vi.stopping.tolerance;
     for doubling in 0..=DOUBLINGS {
         let draws = (vi.stopping.check_draws << doubling) / BLOCKS;
@@ -47,7 +47,9 @@ pub(super) fn contradicts<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensit
         for block in 0..BLOCKS {
             let mut rng = stream(seed, Purpose::Diagnosis, ((doubling as u64) << 32) + block as u64);
             let mut gradient = vec![0.0; q.parameters().len()];
-            match vi.gradient.estimate(q, target, draws, &mut Memory::default(), &mut rng, &mut gradient) {
+            match vi.gradient.estimate(q, target, draws, &mut memory.clone(), &mut rng, &mut gradient) {
+                // an overflow
+                Ok(_) if gradient.iter().any(|g| !g.is_finite()) => return Ok(true),
                 Ok(_) => blocks.push(displacement(q, gradient)?),
                 Err(e) if matches!(e.kind(), ErrorKind::NoUsableDraw { .. }) => return Ok(true),
                 Err(e) => return Err(e),

@@ -22,6 +22,13 @@ const EARLY_SHARE: f64 = 0.4;
 const FIRST_SHARE: f64 = 2.0;
 /// The step of a stage over that of the one before.
 const SHRINK: f64 = 0.25;
+/// Steps over which those cut short are counted; where more than half are, the noise is longer than the steps, which then lead nowhere: steps
+/// and what they may measure at most are shortened together.
+const WATCHED: u64 = 200;
+/// What is left of them after as often as this is done.
+const CALMEST: f64 = SHRINK * SHRINK * SHRINK;
+/// The share of the steps of the last stage that may have been cut short: such steps are not in the mean what the gradient is.
+const CUT: f64 = 0.05;
 /// 97.5 % quantile of Student's t with 7 degrees of freedom, those of 8 batches.
 const QUANTILE: f64 = 2.365;
 /// Estimates tried at the start before it is called unusable.
@@ -63,6 +70,11 @@ pub struct State<F> {
     average: TailAverage,
     /// Factor of the step in this stage.
     scale: f64,
+    /// The share that noise has left of the steps and of their longest.
+    calm: f64,
+    /// Steps, and those of them cut short, at the last count and where the stage began.
+    counted: (u64, u64),
+    began: (u64, u64),
     /// The statistics of the completed stages' averages: the last one and the one before. Means are in the units of the parameters.
     completed: Vec<Assessment>,
     stages: usize,
@@ -104,6 +116,9 @@ impl<F: Geometry> State<F> {
             memory: Memory::default(),
             average: TailAverage::new(parameters.len(), vi.stopping.batch),
             scale: 1.0,
+            calm: 1.0,
+            counted: (0, 0),
+            began: (0, 0),
             completed: Vec::new(),
             stages: 0,
             answer: None,
@@ -161,7 +176,7 @@ impl<F: Geometry> State<F> {
                     self.elbo = drawn.elbo;
                 }
                 self.moved.clone_from(&self.parameters);
-                let moved = vi.optimizer.step(&mut self.optimizer, &q, self.scale, &mut gradient, &mut self.moved);
+                let moved = vi.optimizer.step(&mut self.optimizer, &q, (self.scale, self.calm), &mut gradient, &mut self.moved);
                 // a scale that over- or underflows is no q: the step is left out
                 if moved && q.assign(&self.moved).is_ok() {
                     std::mem::swap(&mut self.parameters, &mut self.moved);
@@ -178,6 +193,7 @@ impl<F: Geometry> State<F> {
         }
         self.gradient = gradient;
         self.q = Some(q);
+        self.shorten_noisy_steps(vi);
         // the copy that is averaged; the optimizer remembers the iterates as they are
         self.moved.clone_from(&self.parameters);
         // a start, or a mean that was refuted, may be far from where the stage ends: there the last batch is the reference
@@ -188,6 +204,22 @@ impl<F: Geometry> State<F> {
         let still = planted("stop_on_one_elbo") && (self.elbo - before).abs() <= 0.01 * before.abs();
         let converged = completed && self.look(vi, source)? || still;
         Ok(Step { objective: self.elbo, converged, repairs: Vec::new() })
+    }
+
+    /// Shortens the steps where most of the last ones had to be cut short.
+    fn shorten_noisy_steps(&mut self, vi: &Vi<F>) {
+        if !self.step.is_multiple_of(WATCHED) {
+            return;
+        }
+        let cut = self.optimizer.cut - self.counted.1;
+        self.counted = (self.step, self.optimizer.cut);
+        if 2 * cut > WATCHED && self.calm > CALMEST && vi.stopping.tolerance > 0.0 {
+            self.calm *= SHRINK;
+            self.average = TailAverage::new(self.parameters.len(), vi.stopping.batch);
+            self.began = self.counted;
+            // the displacements of two stages are compared by the steps they had
+            self.completed.clear();
+        }
     }
 
     /// Whether the run is over, having looked at the batches of the stage.
@@ -204,6 +236,8 @@ impl<F: Geometry> State<F> {
         if self.completed.len() > 2 {
             self.completed.remove(0);
         }
+        let (steps, cut) = (self.step - self.began.0, self.optimizer.cut - self.began.1);
+        self.began = (self.step, self.optimizer.cut);
         self.optimizer.hold();
         self.scale *= SHRINK;
         self.average = TailAverage::new(mean.len(), vi.stopping.batch);
@@ -211,11 +245,11 @@ impl<F: Geometry> State<F> {
         vi.start.align(&self.parameters, &mut mean);
         self.parameters.clone_from(&mean);
         self.stage_mean = Some(mean);
-        if self.remaining(vi)?.largest() > tolerance {
+        if self.remaining(vi)?.largest() > tolerance || cut as f64 > CUT * steps as f64 {
             return Ok(false);
         }
         let seed = stream(self.seed, Purpose::Diagnosis, self.step).next_u64();
-        if contradicts(vi, &q, source.whole(), seed)? {
+        if contradicts(vi, &q, source.whole(), &self.memory, seed)? {
             // the windows were wrong: the way is longer than they were
             self.scale = 1.0;
             self.completed.clear();

@@ -28,7 +28,7 @@ pub struct Optimizer {
     /// What the gradient is multiplied by.
     pub metric: Metric,
     /// In the Fisher metric no step is longer than this times √d: KL(q_new ‖ q) ≤ d longest²/2. It tames the first steps from a bad
-    /// start; near the optimum no step is as long.
+    /// start; near the optimum no step is as long. Steps cut short are counted ([`OptimizerState::cut`]).
     pub longest: f64,
 }
 
@@ -73,12 +73,20 @@ impl Optimizer {
             Rule::Adam(rule) => rule.init(parameters.len()).map(RuleState::Adam),
             Rule::DistanceOverGradients(rule) => rule.init(parameters).map(RuleState::DistanceOverGradients),
         }?;
-        Ok(OptimizerState { steps: 0, skipped: 0, rule, scratch: Vec::new() })
+        Ok(OptimizerState { steps: 0, skipped: 0, cut: 0, rule, scratch: Vec::new() })
     }
 
-    /// λ ← λ + scale · step, maximising; `gradient` (parameters) is overwritten. A gradient or a step that is not finite leaves λ where it
-    /// is and is counted: then the answer is `false`.
-    pub fn step<F: Geometry>(&self, state: &mut OptimizerState, q: &F, scale: f64, gradient: &mut [f64], parameters: &mut [f64]) -> bool {
+    /// λ ← λ + scale · calm · step, maximising, with steps of at most `calm` times the longest; `gradient` (parameters) is overwritten. A
+    /// gradient or a step that is not finite leaves λ where it is and is counted: then the answer is `false`.
+    pub fn step<F: Geometry>(
+        &self,
+        state: &mut OptimizerState,
+        q: &F,
+        (scale, calm): (f64, f64),
+        gradient: &mut [f64],
+        parameters: &mut [f64],
+    ) -> bool {
+        let scale = scale * calm;
         let largest = largest_of(gradient.iter());
         if !largest.is_finite() {
             state.skipped += 1;
@@ -96,7 +104,7 @@ impl Optimizer {
             natural.extend(gradient.iter().map(|g| g / largest));
             q.precondition(natural);
             let length = largest * natural.iter().zip(gradient.iter()).map(|(n, g)| n * (g / largest)).sum::<f64>().sqrt();
-            limit = self.longest * (q.dim() as f64).sqrt() / length;
+            limit = calm * self.longest * (q.dim() as f64).sqrt() / length;
             gradient.iter_mut().zip(natural).for_each(|(g, n)| *g = *n * largest);
             size = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
         }
@@ -108,6 +116,7 @@ impl Optimizer {
         let taken = match (&self.rule, &mut state.rule) {
             (Rule::RobbinsMonro(rule), RuleState::RobbinsMonro) => {
                 let step = rule.length(state.steps) * scale;
+                state.cut += u64::from(step > limit);
                 gradient.iter_mut().for_each(|g| *g *= step.min(limit));
                 true
             }
@@ -125,6 +134,7 @@ impl Optimizer {
                 nearest.extend_from_slice(parameters);
                 q.align(&distance.start, nearest);
                 let step = rule.length(distance, gradient, nearest) * scale;
+                state.cut += u64::from(step > limit);
                 gradient.iter_mut().for_each(|g| *g *= step.min(limit));
                 true
             }
@@ -179,6 +189,8 @@ pub struct OptimizerState {
     pub steps: u64,
     /// Steps left out because a gradient or a parameter would not have been finite.
     pub skipped: u64,
+    /// Steps that would have been longer than [`Optimizer::longest`] allows.
+    pub cut: u64,
     /// What the rule remembers.
     pub rule: RuleState,
     /// Holds nothing between steps.
@@ -221,10 +233,10 @@ mod tests {
             let mut state = optimizer.init(q.parameters()).unwrap();
             let mut parameters = q.parameters().to_vec();
             for bad in [f64::NAN, f64::INFINITY] {
-                assert!(!optimizer.step(&mut state, &q, 1.0, &mut [1.0, bad], &mut parameters));
+                assert!(!optimizer.step(&mut state, &q, (1.0, 1.0), &mut [1.0, bad], &mut parameters));
             }
             assert_eq!((state.skipped, state.steps, parameters[0]), (2, 0, 0.0));
-            assert!(optimizer.step(&mut state, &q, 1.0, &mut [1.0, 1e300], &mut parameters));
+            assert!(optimizer.step(&mut state, &q, (1.0, 1.0), &mut [1.0, 1e300], &mut parameters));
             // half of √d at most in the Fisher metric, 0.1 for Adam, a thousandth for the first step by distance
             assert!(parameters[1] > 1e-4 && parameters[1] < 1.0, "{}", parameters[1]);
         }

@@ -38,6 +38,28 @@ fn dense_log_prob(mean: &Array1<f64>, covariance: &Array2<f64>, z: &[f64]) -> f6
     -0.5 * (e.iter().map(|v| v * v).sum::<f64>() + linalg::log_det(l.view()) + z.len() as f64 * LOG_2PI)
 }
 
+/// T is affine in the noise, so that the mean over it is a sum over unit vectors: E[(∂T/∂λ)ᵀ g] = P(0, c) + Σ_k [P(e_k, H s_k) − P(0, H s_k)],
+/// with the pullback P and the columns s_k of the factor.
+fn expected_pullback<F: Gaussian>(q: &F) {
+    let (c, h) = ([0.7, -1.2, 0.4], array![[-2.0, 0.3, 0.1], [0.5, -1.0, -0.7], [0.2, 0.9, 0.6]]);
+    let mut found = vec![1.0; q.parameters().len()];
+    q.add_expected_pullback(&c, h.view(), &mut found);
+    let mut noise = vec![0.0; q.noise_dim()];
+    let mut sum = vec![1.0; q.parameters().len()];
+    q.add_pullback(&noise, &c, &mut sum);
+    for k in 0..q.noise_dim() {
+        let mut column = vec![0.0; q.dim()];
+        q.factor_column(k, &mut column);
+        noise.fill(0.0);
+        noise[k] = 1.0;
+        let slope = h.dot(&Array1::from(column));
+        q.add_pullback(&noise, &slope.to_vec(), &mut sum);
+        noise.fill(0.0);
+        q.add_pullback(&noise, &(-slope).to_vec(), &mut sum);
+    }
+    all_close(&found, &sum, "expected pullback");
+}
+
 /// All identities of a Gaussian family.
 fn gaussian<F: Gaussian>(q: &F) {
     let (d, p) = (q.dim(), q.parameters().to_vec());
@@ -53,6 +75,7 @@ fn gaussian<F: Gaussian>(q: &F) {
     let g = [0.7, -1.2, 0.4];
     let mut pulled = vec![1.0; p.len()];
     q.add_pullback(noise, &g, &mut pulled);
+    expected_pullback(q);
     let along = |p: &[f64]| {
         let mut z = [0.0; 3];
         q.with_parameters(p).unwrap().transform(noise, &mut z);

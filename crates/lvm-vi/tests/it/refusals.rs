@@ -9,7 +9,8 @@ use lvm_vi::estimator::{Control, Drawn, Gradient, Memory};
 use lvm_vi::family::{MeanField, Variational};
 use lvm_vi::target::{LogDensityGrad, TargetError};
 
-const ALL: [Gradient; 5] = [
+const ALL: [Gradient; 6] = [
+    Gradient::QuadraticControl,
     Gradient::PathwiseClosedEntropy,
     Gradient::Pathwise,
     Gradient::StickingTheLanding,
