@@ -26,8 +26,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 /// F is known up to an orthogonal Q, F Fᵀ = F Q (F Q)ᵀ; a stochastic fit averages its iterates after
 /// [`Geometry::align`](crate::optimizer::Geometry::align) has turned each F to that of one reference. δ and F Fᵀ are known apart from each
 /// other only if (d − r)² ≥ d + r (Ledermann 1937). Beyond, the iterates of noisy gradients wander between the two and a fit rarely says that
-/// it has converged; [`FullRank`](super::FullRank) then holds every member with no more parameters. Near that bound
-/// [`Gradient::StickingTheLanding`](crate::estimator::Gradient::StickingTheLanding), whose noise ends at q = p, takes far fewer steps. As in
+/// it has converged; [`FullRank`](super::FullRank) then holds every member with no more parameters. As in
 /// factor analysis, the best δ_i may be 0 (a Heywood case): log δ_i then has no optimum, and a fit does not say that it has converged.
 ///
 /// ```

@@ -9,7 +9,7 @@ use lvm_core::{ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 /// Half-widths of 95 % intervals around q for what the best member of the family has: the displacement by the step size, seen in the
-/// difference of two stages, plus the Monte Carlo error of both averages. Infinite where fewer than two stages were completed.
+/// difference of two stages, plus the Monte Carlo error of both averages, and no less than a quarter of the tolerance. Infinite where fewer than two stages were completed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RemainingError {
     /// Of the means, in units of q's standard deviations (d).

@@ -25,10 +25,14 @@ const SHRINK: f64 = 0.25;
 /// Steps over which those cut short are counted; where more than half are, the noise is longer than the steps, which then lead nowhere: steps
 /// and what they may measure at most are shortened together.
 const WATCHED: u64 = 200;
+/// Doublings of a batch after refuted ends, at most.
+const LONGEST_BATCH: u32 = 20;
 /// What is left of them after as often as this is done.
 const CALMEST: f64 = SHRINK * SHRINK * SHRINK;
 /// The share of the steps of the last stage that may have been cut short: such steps are not in the mean what the gradient is.
 const CUT: f64 = 0.05;
+/// The share of the tolerance below which no error is stated: a transient so much slower than a stage looks like none.
+const FINEST: f64 = 0.25;
 /// 97.5 % quantile of Student's t with 7 degrees of freedom, those of 8 batches.
 const QUANTILE: f64 = 2.365;
 /// Estimates tried at the start before it is called unusable.
@@ -70,6 +74,8 @@ pub struct State<F> {
     average: TailAverage,
     /// Factor of the step in this stage.
     scale: f64,
+    /// Ends that fresh draws refuted.
+    refuted: u32,
     /// The share that noise has left of the steps and of their longest.
     calm: f64,
     /// Steps, and those of them cut short, at the last count and where the stage began.
@@ -116,6 +122,7 @@ impl<F: Geometry> State<F> {
             memory: Memory::default(),
             average: TailAverage::new(parameters.len(), vi.stopping.batch),
             scale: 1.0,
+            refuted: 0,
             calm: 1.0,
             counted: (0, 0),
             began: (0, 0),
@@ -206,6 +213,11 @@ impl<F: Geometry> State<F> {
         Ok(Step { objective: self.elbo, converged, repairs: Vec::new() })
     }
 
+    /// The average of a stage that begins: its batches are twice as long after every end that fresh draws refuted.
+    fn stage_average(&self, vi: &Vi<F>) -> TailAverage {
+        TailAverage::new(self.parameters.len(), vi.stopping.batch << self.refuted.min(LONGEST_BATCH))
+    }
+
     /// Shortens the steps where most of the last ones had to be cut short.
     fn shorten_noisy_steps(&mut self, vi: &Vi<F>) {
         if !self.step.is_multiple_of(WATCHED) {
@@ -215,7 +227,7 @@ impl<F: Geometry> State<F> {
         self.counted = (self.step, self.optimizer.cut);
         if 2 * cut > WATCHED && self.calm > CALMEST && vi.stopping.tolerance > 0.0 {
             self.calm *= SHRINK;
-            self.average = TailAverage::new(self.parameters.len(), vi.stopping.batch);
+            self.average = self.stage_average(vi);
             self.began = self.counted;
             // the displacements of two stages are compared by the steps they had
             self.completed.clear();
@@ -240,7 +252,7 @@ impl<F: Geometry> State<F> {
         self.began = (self.step, self.optimizer.cut);
         self.optimizer.hold();
         self.scale *= SHRINK;
-        self.average = TailAverage::new(mean.len(), vi.stopping.batch);
+        self.average = self.stage_average(vi);
         // in the gauge of what the optimizer remembers
         vi.start.align(&self.parameters, &mut mean);
         self.parameters.clone_from(&mean);
@@ -253,6 +265,8 @@ impl<F: Geometry> State<F> {
             // the windows were wrong: the way is longer than they were
             self.scale = 1.0;
             self.completed.clear();
+            self.refuted += 1;
+            self.average = self.stage_average(vi);
             return Ok(false);
         }
         self.answer.clone_from(&self.stage_mean);
@@ -304,7 +318,9 @@ impl<F: Geometry> State<F> {
             let of_bias = last.std_err[i].hypot(before.std_err[i]) * SHRINK / (1.0 - SHRINK);
             bias(before, last, i) + QUANTILE * (last.std_err[i] + of_bias) + last.drift[i]
         };
-        Ok(RemainingError { mean: (0..d).map(|i| half_width(i) / units[i]).collect(), log_sd: (d..2 * d).map(half_width).collect() })
+        let least = FINEST * vi.stopping.tolerance;
+        let mean = (0..d).map(|i| (half_width(i) / units[i]).max(least)).collect();
+        Ok(RemainingError { mean, log_sd: (d..2 * d).map(|i| half_width(i).max(least)).collect() })
     }
 
     /// The parameters that are the answer so far: the average of the run, of the stage once it is long enough, of the stage before.

@@ -120,7 +120,11 @@ pub(super) fn estimators(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) 
                 ndarray::Array2::from_shape_vec((n, 2 * d), made.concat()).map_err(|e| Problem(e.to_string()))
             };
             // batches of few rows differ by many natural units from all of them: what is claimed is as much as their spread allows
-            let pilot = draw(1000)?.var_axis(ndarray::Axis(0), 1.0).iter().fold(0.0, |m: f64, v| m.max(*v)).sqrt();
+            let pilot = draw(1000)?;
+            let centred = &pilot - &pilot.mean_axis(ndarray::Axis(0)).ok_or_else(|| Problem("no estimates".into()))?;
+            let (values, _) = lvm_core::linalg::eigh((centred.t().dot(&centred) / 999.0).view())?;
+            // the standard deviation in the direction where it is largest, as the check takes it
+            let pilot = values.iter().fold(0.0, |m: f64, v| m.max(*v)).sqrt();
             let n = 5000;
             let quantile = crate::stochastic::t2_quantile(g.alpha_of_look(), 2 * d, 16 * n).sqrt() + 4.75;
             let margin = 1.3 * quantile * pilot / (16.0 * n as f64).sqrt();
