@@ -24,6 +24,7 @@ pub use score_function::score_function;
 use crate::family::Family;
 use crate::target::LogDensityGrad;
 use lvm_core::{ErrorKind, Result};
+use ndarray::Array2;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,20 @@ pub struct Memory {
     /// The model of [`Gradient::QuadraticControl`].
     #[serde(default)]
     quadratic: quadratic_control::QuadraticControl,
+}
+
+impl Memory {
+    /// The change of z that Newton's method makes of a gradient of log p (d), by the model of [`Gradient::QuadraticControl`]: −H⁻¹ g. None
+    /// without a model, or where it has no maximum.
+    pub(crate) fn newton_step(&self, g: &[f64]) -> Option<Vec<f64>> {
+        let d = g.len();
+        let slope = self.quadratic.slope(d)?;
+        let precision = Array2::from_shape_fn((d, d), |(i, j)| -0.5 * (slope[[i, j]] + slope[[j, i]]));
+        let lower = lvm_core::linalg::cholesky(precision.view()).ok()?;
+        let mut step = Array2::from_shape_vec((d, 1), g.to_vec()).ok()?;
+        lvm_core::linalg::cholesky_solve(lower.view(), step.view_mut());
+        Some(step.into_raw_vec_and_offset().0)
+    }
 }
 
 /// What came of one estimate of the gradient.

@@ -88,6 +88,11 @@ pub(super) struct QuadraticControl {
 }
 
 impl QuadraticControl {
+    /// H (d, d), once there is a model.
+    pub(super) fn slope(&self, d: usize) -> Option<ArrayView2<'_, f64>> {
+        self.model.as_ref().and_then(|m| ArrayView2::from_shape((d, d), &m.slope).ok())
+    }
+
     /// What each of the gradients g (S, d) counts for, by its size in units of q: 1 for those of typical size.
     fn weights(&mut self, unit: &Array1<f64>, g: ArrayView2<'_, f64>) -> Vec<f64> {
         let log_size = |g: ArrayView1<'_, f64>| {

@@ -9,7 +9,8 @@ use lvm_core::{ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 /// Half-widths of 95 % intervals around q for what the best member of the family has: the displacement by the step size, seen in the
-/// difference of two stages, plus the Monte Carlo error of both averages, and no less than a quarter of the tolerance. Infinite where fewer than two stages were completed.
+/// difference of two stages, plus the Monte Carlo error of both averages, and no less than a quarter of the tolerance, nor than the way that Newton's
+/// method would still go by fresh draws, where the gradient has a model of the curvature. Infinite where fewer than two stages were completed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RemainingError {
     /// Of the means, in units of q's standard deviations (d).
@@ -33,41 +34,72 @@ impl RemainingError {
 pub(super) const BLOCKS: usize = 20;
 /// Standard errors the displacement may be beyond the tolerance.
 const CLEARANCE: f64 = 3.0;
-/// Times the draws are doubled until the standard error is below the tolerance.
+/// 97.5 % quantile of Student's t with 19 degrees of freedom, those of the blocks.
+const QUANTILE: f64 = 2.093;
+/// The standard error of the way of Newton's method, as a share of the tolerance, from which on it is stated.
+const KNOWN: f64 = 0.1;
+/// Times the draws are doubled until the standard errors are below these.
 const DOUBLINGS: u32 = 5;
 
-/// Whether fresh draws contradict that q is within the tolerance of the optimum: one natural step of length one from there goes to the
-/// optimum of a Gaussian target, so its effect on means and standard deviations estimates what is left. Without enough power to tell,
-/// the answer is yes.
-pub(super) fn contradicts<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, memory: &Memory, seed: u64) -> Result<bool> {
-    let tolerance = vi.stopping.tolerance;
+/// What fresh draws say of a q that is to be the answer.
+pub(super) enum Look {
+    /// They contradict that q is within the tolerance of the optimum, or can't tell.
+    Refuted,
+    /// They do not. With a model of the curvature of log p, how far the means may be off, in standard deviations of q (d): the way that
+    /// Newton's method would still go, and its error; 0 where it is not known that well. It knows of ways along which steps are slow.
+    Upheld(Vec<f64>),
+}
+
+/// Looks at q by fresh draws: one natural step of length one from there goes to the optimum of a Gaussian target, so its effect on means and
+/// standard deviations estimates what is left.
+pub(super) fn look<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, memory: &Memory, seed: u64) -> Result<Look> {
+    let (tolerance, d) = (vi.stopping.tolerance, q.dim());
+    let units = q.standard_deviations();
     for doubling in 0..=DOUBLINGS {
         let draws = (vi.stopping.check_draws << doubling) / BLOCKS;
-        let mut blocks = Vec::with_capacity(BLOCKS);
+        let (mut blocks, mut ways) = (Vec::with_capacity(BLOCKS), Vec::with_capacity(BLOCKS));
         for block in 0..BLOCKS {
             let mut rng = stream(seed, Purpose::Diagnosis, ((doubling as u64) << 32) + block as u64);
             let mut gradient = vec![0.0; q.parameters().len()];
             match vi.gradient.estimate(q, target, draws, &mut memory.clone(), &mut rng, &mut gradient) {
                 // an overflow
-                Ok(_) if gradient.iter().any(|g| !g.is_finite()) => return Ok(true),
-                Ok(_) => blocks.push(displacement(q, gradient)?),
-                Err(e) if matches!(e.kind(), ErrorKind::NoUsableDraw { .. }) => return Ok(true),
+                Ok(_) if gradient.iter().any(|g| !g.is_finite()) => return Ok(Look::Refuted),
+                Ok(_) => {
+                    let way = memory.newton_step(&gradient[..d]);
+                    ways.extend(way.map(|w| w.iter().zip(&units).map(|(w, u)| w / u).collect::<Vec<_>>()));
+                    blocks.push(displacement(q, gradient)?);
+                }
+                Err(e) if matches!(e.kind(), ErrorKind::NoUsableDraw { .. }) => return Ok(Look::Refuted),
                 Err(e) => return Err(e),
             }
         }
         let (mut far, mut vague) = (false, false);
-        for j in 0..2 * q.dim() {
-            let mean = blocks.iter().map(|b| b[j]).sum::<f64>() / BLOCKS as f64;
-            let variance = blocks.iter().map(|b| (b[j] - mean).powi(2)).sum::<f64>() / (BLOCKS - 1) as f64;
-            let std_err = (variance / BLOCKS as f64).sqrt();
+        for j in 0..2 * d {
+            let (mean, std_err) = mean_of(&blocks, j);
             far |= !(mean.abs() <= tolerance + CLEARANCE * std_err);
             vague |= !(std_err <= tolerance);
         }
-        if far || !vague {
-            return Ok(far);
+        let mut left = vec![0.0; d];
+        let mut unknown = false;
+        for (j, left) in left.iter_mut().enumerate().filter(|_| ways.len() == BLOCKS) {
+            let (mean, std_err) = mean_of(&ways, j);
+            far |= mean.abs() > tolerance + CLEARANCE * std_err;
+            let known = std_err <= KNOWN * tolerance;
+            unknown |= !known;
+            *left = if known { mean.abs() + QUANTILE * std_err } else { 0.0 };
+        }
+        if far || (!vague && (!unknown || doubling == DOUBLINGS)) {
+            return Ok(if far { Look::Refuted } else { Look::Upheld(left) });
         }
     }
-    Ok(true)
+    Ok(Look::Refuted)
+}
+
+/// The mean of entry j over the blocks and its standard error.
+fn mean_of(blocks: &[Vec<f64>], j: usize) -> (f64, f64) {
+    let mean = blocks.iter().map(|b| b[j]).sum::<f64>() / BLOCKS as f64;
+    let variance = blocks.iter().map(|b| (b[j] - mean).powi(2)).sum::<f64>() / (BLOCKS - 1) as f64;
+    (mean, (variance / BLOCKS as f64).sqrt())
 }
 
 /// What the natural step of length one along `gradient` does to means, in standard deviations, and to logarithms of standard deviations.

@@ -1,6 +1,6 @@
 //! The stages of a run: when one is over, and when the run is.
 
-use super::remaining::{BLOCKS, contradicts};
+use super::remaining::{BLOCKS, Look, look};
 use super::{RemainingError, Source, Vi};
 use crate::estimator::Memory;
 use crate::optimizer::{Assessment, Geometry, OptimizerState, TailAverage, assess};
@@ -74,6 +74,8 @@ pub struct State<F> {
     average: TailAverage,
     /// Factor of the step in this stage.
     scale: f64,
+    /// What fresh draws say that the means of the answer may be off by; empty before.
+    left: Vec<f64>,
     /// Ends that fresh draws refuted.
     refuted: u32,
     /// The share that noise has left of the steps and of their longest.
@@ -122,6 +124,7 @@ impl<F: Geometry> State<F> {
             memory: Memory::default(),
             average: TailAverage::new(parameters.len(), vi.stopping.batch),
             scale: 1.0,
+            left: Vec::new(),
             refuted: 0,
             calm: 1.0,
             counted: (0, 0),
@@ -261,10 +264,18 @@ impl<F: Geometry> State<F> {
             return Ok(false);
         }
         let seed = stream(self.seed, Purpose::Diagnosis, self.step).next_u64();
-        if contradicts(vi, &q, source.whole(), &self.memory, seed)? {
+        let upheld = match look(vi, &q, source.whole(), &self.memory, seed)? {
+            Look::Upheld(left) => {
+                self.left = left;
+                self.remaining(vi)?.largest() <= tolerance
+            }
+            Look::Refuted => false,
+        };
+        if !upheld {
             // the windows were wrong: the way is longer than they were
             self.scale = 1.0;
             self.completed.clear();
+            self.left.clear();
             self.refuted += 1;
             self.average = self.stage_average(vi);
             return Ok(false);
@@ -319,7 +330,8 @@ impl<F: Geometry> State<F> {
             bias(before, last, i) + QUANTILE * (last.std_err[i] + of_bias) + last.drift[i]
         };
         let least = FINEST * vi.stopping.tolerance;
-        let mean = (0..d).map(|i| (half_width(i) / units[i]).max(least)).collect();
+        let left = |i: usize| self.left.get(i).copied().unwrap_or(0.0);
+        let mean = (0..d).map(|i| (half_width(i) / units[i]).max(least).max(left(i))).collect();
         Ok(RemainingError { mean, log_sd: (d..2 * d).map(|i| half_width(i).max(least)).collect() })
     }
 
