@@ -6,6 +6,7 @@ use crate::stochastic::{Claim, Truth};
 use crate::suite::{Budget, Group, Outcome, Suite};
 use lvm_core::fit::Status;
 use lvm_vi::bound::elbo;
+use lvm_vi::estimator::Gradient;
 use lvm_vi::expectation::GaussianTarget;
 use lvm_vi::family::{Family, FullRank, LowRank, Variational, kl};
 use lvm_vi::fit::{Stopping, Vi};
@@ -34,7 +35,9 @@ fn ends_at_the_target(g: &mut Group<'_>) -> Outcome {
         let (mut converged, mut farthest) = (0, 0.0_f64);
         for run in 0..runs {
             let stopping = Stopping { tolerance, max_iterations: 400_000, ..Stopping::default() };
-            let fitted = Vi { stopping, ..Vi::new(LowRank::start(d, rank)?) }.fit(&target, g.seed(100 * rank as u64 + run))?;
+            // with noise, in which F turns
+            let gradient = Gradient::PathwiseClosedEntropy;
+            let fitted = Vi { stopping, gradient, ..Vi::new(LowRank::start(d, rank)?) }.fit(&target, g.seed(100 * rank as u64 + run))?;
             converged += u64::from(fitted.status == Status::Converged);
             farthest = farthest.max(kl(&fitted.model.q, &p)?);
         }

@@ -8,6 +8,7 @@ use lvm_core::fit::Status;
 use lvm_core::linalg;
 use lvm_vi::cavi::linear_regression::{BayesianLinearRegression, Noise};
 use lvm_vi::deterministic::{FixedPoint, GaussianOptimum, Shape};
+use lvm_vi::estimator::Gradient;
 use lvm_vi::expectation::{Affine, GaussianExpectation, GaussianTarget, LogJoint};
 use lvm_vi::family::{Family, FullRank, MeanField, Variational};
 use lvm_vi::fit::{Stopping, Vi};
@@ -299,7 +300,9 @@ fn ends(g: &mut Group<'_>) -> Outcome {
         // ten times what the others need; decaying steps may need more still, and then have to say so (O3)
         let may_be_slow = matches!(optimizer.rule, Rule::RobbinsMonro(rule) if rule.decay > 0.0);
         let stopping = Stopping { max_iterations: 500_000, ..Stopping::default() };
-        let fitted = Vi { optimizer, stopping, ..Vi::new(start.clone()) }.fit(&p, g.seed(0))?;
+        // near by with the noise of a plain gradient, from afar with the default, which has none on a Gaussian
+        let gradient = if std::ptr::eq(start, &afar) { Gradient::default() } else { Gradient::PathwiseClosedEntropy };
+        let fitted = Vi { optimizer, stopping, gradient, ..Vi::new(start.clone()) }.fit(&p, g.seed(0))?;
         let q = &fitted.model.q;
         let converged = fitted.status == Status::Converged;
         let reported = fitted.model.error.largest();
