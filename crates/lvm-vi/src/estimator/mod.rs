@@ -85,16 +85,12 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The change of z that Newton's method makes of a gradient of log p (d), by the model of [`Gradient::QuadraticControl`]: −H⁻¹ g. None
-    /// without a model, or where it has no maximum.
-    pub(crate) fn newton_step(&self, g: &[f64]) -> Option<Vec<f64>> {
-        let d = g.len();
+    /// L (d, d) with L Lᵀ = −H, the curvature of log p by the model of [`Gradient::QuadraticControl`]: (L Lᵀ)⁻¹ g is the step of Newton's
+    /// method along a gradient g. None without a model, or where it has no maximum.
+    pub(crate) fn curvature(&self, d: usize) -> Option<Array2<f64>> {
         let slope = self.quadratic.slope(d)?;
         let precision = Array2::from_shape_fn((d, d), |(i, j)| -0.5 * (slope[[i, j]] + slope[[j, i]]));
-        let lower = lvm_core::linalg::cholesky(precision.view()).ok()?;
-        let mut step = Array2::from_shape_vec((d, 1), g.to_vec()).ok()?;
-        lvm_core::linalg::cholesky_solve(lower.view(), step.view_mut());
-        Some(step.into_raw_vec_and_offset().0)
+        lvm_core::linalg::cholesky(precision.view()).ok()
     }
 }
 

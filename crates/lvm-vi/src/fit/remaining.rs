@@ -5,7 +5,8 @@ use crate::estimator::Memory;
 use crate::optimizer::Geometry;
 use crate::target::LogDensityGrad;
 use lvm_core::random::{Purpose, stream};
-use lvm_core::{ErrorKind, Result};
+use lvm_core::{ErrorKind, Result, linalg};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// Half-widths of 95 % intervals around q for what the best member of the family has: the displacement by the step size, seen in the
@@ -54,7 +55,13 @@ pub(super) enum Look {
 /// standard deviations estimates what is left.
 pub(super) fn look<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, memory: &Memory, seed: u64) -> Result<Look> {
     let (tolerance, d) = (vi.stopping.tolerance, q.dim());
-    let units = q.standard_deviations();
+    let (units, curvature) = (q.standard_deviations(), memory.curvature(d));
+    // the step of Newton's method for the means, in standard deviations of q
+    let way = |lower: &Array2<f64>, gradient: &[f64]| -> Vec<f64> {
+        let mut step = Array2::from_shape_fn((d, 1), |(i, _)| gradient[i]);
+        linalg::cholesky_solve(lower.view(), step.view_mut());
+        step.iter().zip(&units).map(|(w, u)| w / u).collect()
+    };
     for doubling in 0..=DOUBLINGS {
         let draws = (vi.stopping.check_draws << doubling) / BLOCKS;
         let (mut blocks, mut ways) = (Vec::with_capacity(BLOCKS), Vec::with_capacity(BLOCKS));
@@ -65,8 +72,7 @@ pub(super) fn look<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, 
                 // an overflow
                 Ok(_) if gradient.iter().any(|g| !g.is_finite()) => return Ok(Look::Refuted),
                 Ok(_) => {
-                    let way = memory.newton_step(&gradient[..d]);
-                    ways.extend(way.map(|w| w.iter().zip(&units).map(|(w, u)| w / u).collect::<Vec<_>>()));
+                    ways.extend(curvature.as_ref().map(|lower| way(lower, &gradient)));
                     blocks.push(displacement(q, gradient)?);
                 }
                 Err(e) if matches!(e.kind(), ErrorKind::NoUsableDraw { .. }) => return Ok(Look::Refuted),
@@ -81,7 +87,7 @@ pub(super) fn look<F: Geometry>(vi: &Vi<F>, q: &F, target: &dyn LogDensityGrad, 
         }
         let mut left = vec![0.0; d];
         let mut unknown = false;
-        for (j, left) in left.iter_mut().enumerate().filter(|_| ways.len() == BLOCKS) {
+        for (j, left) in left.iter_mut().enumerate().filter(|_| curvature.is_some()) {
             let (mean, std_err) = mean_of(&ways, j);
             far |= mean.abs() > tolerance + CLEARANCE * std_err;
             let known = std_err <= KNOWN * tolerance;

@@ -80,8 +80,9 @@ pub struct State<F> {
     refuted: u32,
     /// The share that noise has left of the steps and of their longest.
     calm: f64,
-    /// Steps, and those of them cut short, at the last count and where the stage began.
-    counted: (u64, u64),
+    /// Steps cut short at the last count.
+    counted: u64,
+    /// Steps, and those of them cut short, where the stage began.
     began: (u64, u64),
     /// The statistics of the completed stages' averages: the last one and the one before. Means are in the units of the parameters.
     completed: Vec<Assessment>,
@@ -127,7 +128,7 @@ impl<F: Geometry> State<F> {
             left: Vec::new(),
             refuted: 0,
             calm: 1.0,
-            counted: (0, 0),
+            counted: 0,
             began: (0, 0),
             completed: Vec::new(),
             stages: 0,
@@ -226,12 +227,12 @@ impl<F: Geometry> State<F> {
         if !self.step.is_multiple_of(WATCHED) {
             return;
         }
-        let cut = self.optimizer.cut - self.counted.1;
-        self.counted = (self.step, self.optimizer.cut);
+        let cut = self.optimizer.cut - self.counted;
+        self.counted = self.optimizer.cut;
         if 2 * cut > WATCHED && self.calm > CALMEST && vi.stopping.tolerance > 0.0 {
             self.calm *= SHRINK;
             self.average = self.stage_average(vi);
-            self.began = self.counted;
+            self.began = (self.step, self.counted);
             // the displacements of two stages are compared by the steps they had
             self.completed.clear();
         }

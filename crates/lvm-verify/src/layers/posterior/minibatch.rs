@@ -3,6 +3,7 @@
 use crate::case::Case;
 use crate::check::{Source, Tolerance};
 use crate::posterior::Posterior;
+use crate::stochastic::{VectorEstimate, t2_quantile};
 use crate::suite::{Group, Outcome, Problem};
 use lvm_core::random::{Purpose, stream};
 use lvm_vi::deterministic::Shape;
@@ -120,13 +121,13 @@ pub(super) fn estimators(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) 
                 ndarray::Array2::from_shape_vec((n, 2 * d), made.concat()).map_err(|e| Problem(e.to_string()))
             };
             // batches of few rows differ by many natural units from all of them: what is claimed is as much as their spread allows
-            let pilot = draw(1000)?;
-            let centred = &pilot - &pilot.mean_axis(ndarray::Axis(0)).ok_or_else(|| Problem("no estimates".into()))?;
-            let (values, _) = lvm_core::linalg::eigh((centred.t().dot(&centred) / 999.0).view())?;
+            let mut spread = VectorEstimate::new(2 * d);
+            draw(1000)?.rows().into_iter().for_each(|row| spread.push(row));
             // the standard deviation in the direction where it is largest, as the check takes it
-            let pilot = values.iter().fold(0.0, |m: f64, v| m.max(*v)).sqrt();
+            let of_mean = spread.judge(Array1::zeros(2 * d).view(), 0.0, 0.0, g.alpha_of_look())?.standard_error;
+            let pilot = of_mean * (spread.draws as f64).sqrt();
             let n = 5000;
-            let quantile = crate::stochastic::t2_quantile(g.alpha_of_look(), 2 * d, 16 * n).sqrt() + 4.75;
+            let quantile = t2_quantile(g.alpha_of_look(), 2 * d, 16 * n).sqrt() + 4.75;
             let margin = 1.3 * quantile * pilot / (16.0 * n as f64).sqrt();
             let reason = format!(
                 "the same noise by a batch and by all rows: the difference has mean 0; {margin:.2} natural units are what 80 000 batches of this spread ({pilot:.1}) see"

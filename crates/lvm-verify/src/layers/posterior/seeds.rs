@@ -35,7 +35,7 @@ struct Engine {
 
 /// All of them, the default first.
 fn engines(budget: Budget) -> [Engine; 4] {
-    let most = Some(if budget == Budget::Nightly { 400_000 } else { OTHERS.0 });
+    let most = Some(if budget == Budget::Nightly { 400_000 } else { OTHERS_STEPS });
     let of = |name, optimizer, most| Engine { name, optimizer, most };
     [
         of("natural gradient", Optimizer::natural_gradient(), None),
@@ -45,8 +45,8 @@ fn engines(budget: Budget) -> [Engine; 4] {
     ]
 }
 
-/// Steps of the others, and what log p may cost for them to be run at all in a full run.
-const OTHERS: (usize, usize) = (20_000, 100);
+/// Steps of the engines that are not the default, in a full run.
+const OTHERS_STEPS: usize = 20_000;
 
 /// Whether a budget has room for an engine on a posterior, by what one evaluation of log p costs (numbers read) and the parameters of q. The
 /// natural gradient is the default of the library and is run where the others would take too long; nightly runs have all of them wherever a
@@ -58,7 +58,7 @@ fn affordable(budget: Budget, model: &dyn Posterior, shape: Shape, default: bool
         (Budget::Quick, ..) => false,
         (Budget::Full, Shape::Diagonal, true) => cost <= 1400 && d <= 10,
         (Budget::Full, Shape::Full, true) => cost <= 1400 && d <= 8,
-        (Budget::Full, ..) => cost <= OTHERS.1,
+        (Budget::Full, ..) => cost <= 100,
         (Budget::Nightly, Shape::Diagonal, _) => cost <= 100_000,
         (Budget::Nightly, Shape::Full, _) => cost <= 12_000,
     }
