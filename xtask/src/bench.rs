@@ -1,12 +1,15 @@
 //! Benchmarks: ours by criterion, and side by side with peers.
 
 use crate::{Outcome, libtorch};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
 const PYTHON: &str = ".venv/bin/python";
 /// The part that needs libtorch and PyTorch: `--only neural`.
 const NEURAL: &str = "neural";
+/// Images below the folder of data.
+const IMAGES: &str = "fashion_mnist/train-images-idx3-ubyte.gz";
 const TORCH: &str = "2.11.0";
 
 /// `bench [FILTER]` or `bench --peers [FLAGS]`.
@@ -45,7 +48,14 @@ fn peers(shell: &Shell, flags: &[String]) -> Outcome {
     if parts != Parts::Neural {
         cmd!(shell, "{PYTHON} -m pip install --quiet --disable-pip-version-check scikit-learn==1.9.* numpy numpyro==0.22.* jax[cpu]")
             .run()?;
-        cmd!(shell, "cargo run --release --package lvm-bench --bin peers -- --python {PYTHON} {flags...}").run()?;
+        let images = images();
+        if images.is_empty() && parts == Parts::All && !flags.iter().any(|f| f == "--images") {
+            println!(
+                "NO FITS TO IMAGES: there is no {}, the training images of Fashion-MNIST as an idx file. Put it there, set LVM_DATA to the folder above fashion_mnist, or name images by --images FILE.",
+                data().join(IMAGES).display()
+            );
+        }
+        cmd!(shell, "cargo run --release --package lvm-bench --bin peers -- --python {PYTHON} {images...} {flags...}").run()?;
     }
     match parts {
         Parts::Others => Ok(()),
@@ -60,11 +70,21 @@ fn peers(shell: &Shell, flags: &[String]) -> Outcome {
     }
 }
 
+/// The folder of data that the repository does not hold.
+fn data() -> PathBuf {
+    std::env::var_os("LVM_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from)
+}
+
+/// The flag for the images that principal components and factor analysis are fitted to, where they are there.
+fn images() -> Vec<OsString> {
+    let file = data().join(IMAGES);
+    if file.is_file() { vec!["--images".into(), file.into()] } else { Vec::new() }
+}
+
 /// Training steps by PyTorch and by lvm-deep in turns, with ratios and targets; flags go to the example `throughput`.
 fn neural(shell: &Shell, flags: &[String]) -> Outcome {
     println!("\n## Neural models\n");
-    let root = std::env::var_os("LVM_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
-    let folder = root.join("mnist_static");
+    let folder = data().join("mnist_static");
     let file = "train-bin-idx3-ubyte.gz";
     if !folder.join(file).is_file() {
         let folder = folder.display();

@@ -3,13 +3,16 @@
 //! With c the mean of a few rows and δ = x̄ − c, the scatter about the mean is the scatter about c less N δ δᵀ. That subtraction is
 //! harmless while δ is small beside the spread; where it is not, a second pass is made about the mean itself.
 
+mod whole;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::linalg;
 use crate::mutant::planted;
 use crate::rows::{Missing, RowSource, n_present};
 use crate::simd::{Strips, Weighted};
 use crate::sweep::{Merge, Plan, check_shape, sweep, sweep_by_row};
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
+pub(crate) use whole::moments as whole_numbers;
 
 /// First and second moments of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,25 +31,34 @@ pub struct Moments {
 const RUN: usize = 32;
 const RUNS: usize = 8;
 
-/// The mean of at most 256 rows spread over the table: a centre near the data, exact for a constant column.
-pub(crate) fn provisional_centre(data: &dyn RowSource) -> Result<Array1<f64>> {
+/// Shows at most 256 usable rows spread over the table.
+fn for_some_rows(data: &dyn RowSource, mut visit: impl FnMut(ArrayView1<'_, f64>)) -> Result<()> {
     check_shape(data, None)?;
     let (n, d) = (data.n_rows(), data.n_cols());
     let weights = data.weights();
     let mut buffer = Array2::zeros((RUN.min(n), d));
-    let mut first: Option<Array1<f64>> = None;
-    let (mut sum, mut count): (Array1<f64>, f64) = (Array1::zeros(d), 0.0);
     for run in 0..n.div_ceil(RUN).min(RUNS) {
         let start = run * (n - buffer.nrows()) / (RUNS - 1);
         data.read(start, buffer.view_mut())?;
         for (i, row) in buffer.axis_iter(Axis(0)).enumerate() {
             if weights.as_ref().is_none_or(|w| w[start + i] > 0.0) && row.iter().all(|v| v.is_finite()) {
-                let first = first.get_or_insert_with(|| row.to_owned());
-                sum += &(&row - &*first);
-                count += 1.0;
+                visit(row);
             }
         }
     }
+    Ok(())
+}
+
+/// The mean of at most 256 rows spread over the table: a centre near the data, exact for a constant column.
+pub(crate) fn provisional_centre(data: &dyn RowSource) -> Result<Array1<f64>> {
+    let d = data.n_cols();
+    let mut first: Option<Array1<f64>> = None;
+    let (mut sum, mut count): (Array1<f64>, f64) = (Array1::zeros(d), 0.0);
+    for_some_rows(data, |row| {
+        let first = first.get_or_insert_with(|| row.to_owned());
+        sum += &(&row - &*first);
+        count += 1.0;
+    })?;
     Ok(match first {
         Some(first) => first + sum / count,
         None => Array1::zeros(d),
@@ -230,6 +242,9 @@ pub fn mean(data: &dyn RowSource) -> Result<(f64, Array1<f64>)> {
 
 /// Mean and maximum-likelihood covariance of complete rows.
 ///
+/// Of whole numbers (counts, grey levels) in 64 columns or more, without weights and within 362 of the middle of their column, the sums are
+/// exact, at twice the speed; each entry of the answer is then within three roundings of the true one.
+///
 /// ```
 /// use lvm_core::moments::moments;
 /// use ndarray::array;
@@ -241,6 +256,14 @@ pub fn mean(data: &dyn RowSource) -> Result<(f64, Array1<f64>)> {
 /// # Errors
 /// If a cell is not finite or can't be read.
 pub fn moments(data: &dyn RowSource) -> Result<Moments> {
+    match whole_numbers(data)? {
+        Some(exact) => Ok(exact),
+        None => moments_of_any(data),
+    }
+}
+
+/// As [`moments`], for a table that is not of whole numbers.
+pub(crate) fn moments_of_any(data: &dyn RowSource) -> Result<Moments> {
     let (weight, mean, mut covariance) = centred(data, Second::Covariance)?;
     linalg::mirror_lower(&mut covariance);
     Ok(Moments { weight, rows: n_present(data), mean, covariance })

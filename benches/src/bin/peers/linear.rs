@@ -1,15 +1,17 @@
-//! Seconds per fit of principal components and factor analysis.
+//! Seconds per fit of principal components and factor analysis, on a table drawn and on images.
 
 use super::{Peer, Result, Settings, cpu_seconds, median};
 use lvm_bench::{data, npy};
 use lvm_core::fa::FaMl;
 use lvm_core::ppca::PpcaMl;
+use lvm_data::{ReadOptions, Table};
 use ndarray::Array2;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
-/// N and D of the table: those of the MNIST training images.
+/// N and D of the table drawn: those of the MNIST training images.
 const SHAPE: (usize, usize) = (60_000, 784);
 /// Directions in which the rows of the table truly vary.
 const RANK: usize = 60;
@@ -20,22 +22,50 @@ enum Kind {
     Fa,
 }
 
-/// One row of the table.
+/// One row of the table that is printed.
 struct Case {
     kind: Kind,
     components: usize,
     target: f64,
 }
 
+const CASES: [Case; 2] = [Case { kind: Kind::Ppca, components: 50, target: 2.0 }, Case { kind: Kind::Fa, components: 20, target: 30.0 }];
+
+/// Rows to fit.
+struct Rows {
+    /// What they are, if not the table drawn.
+    what: Option<String>,
+    x: Array2<f64>,
+}
+
+impl Rows {
+    fn images(file: &Path) -> Result<Self> {
+        Ok(Rows { what: Some(Self::title(file)), x: Table::read(file, &ReadOptions::default())?.x })
+    }
+
+    /// Of `fashion_mnist/train-images-idx3-ubyte.gz` the folder tells what it is.
+    fn title(file: &Path) -> String {
+        file.parent().and_then(Path::file_name).unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    fn drawn() -> Self {
+        Rows { what: None, x: data::low_rank(SHAPE.0, SHAPE.1, RANK) }
+    }
+}
+
 impl Case {
-    fn name(&self) -> String {
+    fn what(&self, what: Option<&str>) -> String {
         let kind = if self.kind == Kind::Ppca { "PPCA" } else { "factor analysis" };
-        format!("{kind}, N={} D={} q={}", SHAPE.0, SHAPE.1, self.components)
+        what.map_or(kind.to_owned(), |w| format!("{kind} of {w}"))
+    }
+
+    fn name(&self, (n, d): (usize, usize), what: Option<&str>) -> String {
+        format!("{}, N={n} D={d} q={}", self.what(what), self.components)
     }
 
     /// Multiplications and additions of half a covariance, N D²: the floor of both, at the speed of a product in f64.
-    fn operations() -> f64 {
-        SHAPE.0 as f64 * (SHAPE.1 as f64).powi(2)
+    fn operations((n, d): (usize, usize)) -> f64 {
+        n as f64 * (d as f64).powi(2)
     }
 
     /// What the peer calls it.
@@ -67,27 +97,44 @@ impl Case {
 
 /// Prints the table; `speed` is that of a product of two matrices.
 pub(crate) fn compare(settings: &Settings, speed: f64, out: &mut impl Write) -> Result<()> {
-    let cases = [Case { kind: Kind::Ppca, components: 50, target: 2.0 }, Case { kind: Kind::Fa, components: 20, target: 30.0 }];
-    let chosen: Vec<&Case> = cases.iter().filter(|c| c.name().contains(&settings.only)).collect();
-    if chosen.is_empty() {
+    let chosen = |name: &dyn Fn(&Case) -> String| CASES.iter().any(|c| name(c).contains(&settings.only));
+    let drawn = chosen(&|c| c.name(SHAPE, None));
+    // their number is not known before they are read: what comes before it in the name decides
+    let images = settings.images.as_deref().filter(|file| chosen(&|c| c.what(Some(&Rows::title(file)))));
+    if !drawn && images.is_none() {
         return Ok(());
     }
     let mut peer = Peer::new(&settings.python, "linear.py")?;
-    let x = data::low_rank(SHAPE.0, SHAPE.1, RANK);
-    let folder = tempfile::tempdir()?;
-    npy::write(&folder.path().join("x.npy"), &x)?;
     let version = &peer.version;
     writeln!(
         out,
         "\n| fit | lvm, s | lvm to the same log-likelihood, s | scikit-learn {version}, s | ratio | target | CPU, s | CPU, s | ratio | iterations | iterations | share of the floor | log-likelihood | log-likelihood |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
-    for case in chosen {
+    if drawn {
+        fits(settings, &Rows::drawn(), &mut peer, speed, out)?;
+    }
+    match images {
+        Some(file) => fits(settings, &Rows::images(file)?, &mut peer, speed, out),
+        None => Ok(()),
+    }
+}
+
+/// The rows of one table.
+fn fits(settings: &Settings, table: &Rows, peer: &mut Peer, speed: f64, out: &mut impl Write) -> Result<()> {
+    let Rows { what, x } = table;
+    let folder = tempfile::tempdir()?;
+    npy::write(&folder.path().join("x.npy"), x)?;
+    for case in &CASES {
+        let name = case.name(x.dim(), what.as_deref());
+        if !name.contains(&settings.only) {
+            continue;
+        }
         let (mut a, mut same, mut b, mut cpu_a, mut cpu_b) = (vec![], vec![], vec![], vec![], vec![]);
         let (mut mine, mut theirs) = ((0, 0.0), (0.0, 0.0));
         for _ in 0..settings.rounds {
             let (begin, work) = (Instant::now(), cpu_seconds());
-            let course = case.fit(&x)?;
+            let course = case.fit(x)?;
             a.push(begin.elapsed().as_secs_f64());
             cpu_a.push(cpu_seconds() - work);
             let answer = peer.ask(&format!("{} {} {}", folder.path().display(), case.peer_name(), case.components))?;
@@ -102,13 +149,13 @@ pub(crate) fn compare(settings: &Settings, speed: f64, out: &mut impl Write) -> 
         writeln!(
             out,
             "| {} | {a:.3} | {same:.3} | {b:.3} | {:.1} | {} | {cpu_a:.3} | {cpu_b:.3} | {:.1} | {} | {} | {:.2} | {:.6} | {:.6} |",
-            case.name(),
+            name,
             b / same,
             case.target,
             cpu_b / cpu_a,
             mine.0,
             theirs.0,
-            Case::operations() / same / speed,
+            Case::operations(x.dim()) / same / speed,
             mine.1,
             theirs.1
         )?;

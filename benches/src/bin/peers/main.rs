@@ -1,7 +1,8 @@
 //! Ours against other programs on the same data, starts and iteration counts, in one session, taking turns.
 //!
-//! `peers --python PATH [--only TEXT] [--rounds R] [--iterations I] [--documents FILE]` prints tables in Markdown, with the rows whose name
-//! holds TEXT. FILE has the documents for LDA, a line each: `LABEL WORD:COUNT WORD:COUNT …`, words counted from 1; without it they are drawn.
+//! `peers --python PATH [--only TEXT] [--rounds R] [--iterations I] [--documents FILE] [--images FILE]` prints tables in Markdown, with the
+//! rows whose name holds TEXT. The documents for LDA are in a file with a line each: `LABEL WORD:COUNT WORD:COUNT …`, words counted from 1;
+//! without it they are drawn. Images, an idx file, are fitted by components and factors besides a table that is drawn.
 
 mod conjugate;
 mod linear;
@@ -25,11 +26,13 @@ struct Settings {
     rounds: usize,
     iterations: usize,
     documents: Option<PathBuf>,
+    images: Option<PathBuf>,
 }
 
 impl Settings {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut settings = Settings { python: "python3".into(), only: String::new(), rounds: 3, iterations: 8, documents: None };
+        let mut settings =
+            Settings { python: "python3".into(), only: String::new(), rounds: 3, iterations: 8, documents: None, images: None };
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
@@ -38,7 +41,12 @@ impl Settings {
                 "--rounds" => settings.rounds = value.parse()?,
                 "--iterations" => settings.iterations = value.parse()?,
                 "--documents" => settings.documents = Some(value.into()),
-                _ => return Err(format!("{name} is unknown; there are --python, --only, --rounds, --iterations, --documents").into()),
+                "--images" => settings.images = Some(value.into()),
+                _ => {
+                    return Err(
+                        format!("{name} is unknown; there are --python, --only, --rounds, --iterations, --documents, --images").into()
+                    );
+                }
             }
         }
         Ok(settings)

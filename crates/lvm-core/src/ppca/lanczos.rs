@@ -39,7 +39,7 @@ fn columns(a: &Array2<f64>, begin: usize, end: usize) -> ArrayView2<'_, f64> {
 /// A Q_j = Q_{j−1} B_{j−1}ᵀ + Q_j A_j + Q_{j+1} B_j,   T = tridiag(B_{j−1}, A_j, B_jᵀ),   T s = θ s,   ‖A Q s − θ Q s‖ = ‖B_m s_m‖
 /// ```
 /// (Golub & Underwood 1977). The start is a fixed random block; products are cut into fixed bands.
-pub(super) fn leading(a: &Array2<f64>, first: usize, enough: impl Fn(&Ritz) -> bool) -> Result<Option<Ritz>> {
+pub(super) fn leading(a: ArrayView2<'_, f64>, first: usize, enough: impl Fn(&Ritz) -> bool) -> Result<Option<Ritz>> {
     let d = a.nrows();
     let most = 3 * d / 4;
     let broken = || ErrorKind::Decomposition { what: "block Lanczos process" };
@@ -52,7 +52,7 @@ pub(super) fn leading(a: &Array2<f64>, first: usize, enough: impl Fn(&Ritz) -> b
     while k + BLOCK <= most {
         basis.append(Axis(1), block.view()).map_err(|_| broken())?;
         k += BLOCK;
-        let mut image = linalg::matmul_by_bands(a.view(), block.view());
+        let mut image = linalg::matmul_by_bands(a, block.view());
         // twice: what rounding leaves of an image that lies almost in the space is not orthogonal to it
         for pass in 0..2 {
             let overlap = linalg::matmul_by_bands(basis.t(), image.view());
@@ -104,7 +104,7 @@ mod tests {
         let axes = linalg::qr(random.view()).unwrap().0;
         let lambda = Array1::from_shape_fn(d, |i| 0.9_f64.powi(i as i32));
         let a = (&axes * &lambda).dot(&axes.t());
-        let ritz = leading(&a, 48, |r| r.residuals.iter().take(6).all(|r| *r < 1e-9)).unwrap().unwrap();
+        let ritz = leading(a.view(), 48, |r| r.residuals.iter().take(6).all(|r| *r < 1e-9)).unwrap().unwrap();
         let vectors = ritz.vectors(6);
         for i in 0..6 {
             // Rayleigh quotients err by the square of the residual over the gap; the rest is rounding
@@ -113,9 +113,9 @@ mod tests {
             let residual = a.dot(&u) - &(&u * lambda[i]);
             assert!((residual.dot(&residual).sqrt() - ritz.residuals[i]).abs() < 1e-13, "{i}");
         }
-        assert!(leading(&a, 48, |_| false).unwrap().is_none());
+        assert!(leading(a.view(), 48, |_| false).unwrap().is_none());
         // rank 30: the process ends
         let low = lambda.iter().enumerate().map(|(i, v)| if i < 30 { *v } else { 0.0 }).collect::<Array1<f64>>();
-        assert!(leading(&(&axes * &low).dot(&axes.t()), 48, |_| false).unwrap().is_none());
+        assert!(leading((&axes * &low).dot(&axes.t()).view(), 48, |_| false).unwrap().is_none());
     }
 }

@@ -17,18 +17,21 @@
 //! Cholesky factor: if s I − S̃ + V Θ Vᵀ has one, nothing beyond s was missed in S̃; and S̃ is within
 //! ‖S̃ − S‖ ≤ 4 √n u tr S of S, with n roundings a product and u = 2⁻²⁴ (the probabilistic bound of Higham & Mary 2019).
 
+mod passes;
+
 use super::lanczos::{self, Ritz};
 use super::{Spectrum, fix_signs};
 use crate::error::{ErrorKind, Result};
 use crate::fit::Passes;
 use crate::linalg;
 use crate::linear_gaussian::LOG_2PI;
-use crate::moments::{provisional_centre, small_blocks};
+use crate::moments::{Moments, provisional_centre, small_blocks};
 use crate::random::{Purpose, stream};
 use crate::rows::{RowSource, n_present};
-use crate::simd::{Axes, ScoreSums, SingleStrips, SingleSums, Weighted, single_roundings};
-use crate::sweep::{LARGEST, Merge, RowBlock, sweep_unchecked};
-use ndarray::{Array1, Array2, Axis, Slice};
+use crate::simd::{SingleStrips, SingleSums, single_roundings};
+use crate::sweep::{LARGEST, Merge, sweep_unchecked};
+use ndarray::{Array1, Array2, Axis, CowArray, Ix2, Slice};
+use passes::{Gathered, scores};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Axes beyond q among which the cut with the widest gap may be made.
@@ -50,26 +53,6 @@ const COMBINATIONS: usize = 8;
 /// the same answer.
 pub(super) fn worthwhile(rows: usize, columns: usize, components: usize) -> bool {
     columns >= 256 && rows >= 4 * columns && columns >= 12 * (components + BEYOND) && components > 0
-}
-
-/// The rows of a block with the square roots of their weights.
-#[derive(Default)]
-struct Gathered {
-    rows: Vec<u32>,
-    roots: Vec<f64>,
-}
-
-impl Gathered {
-    fn of<'a>(&'a mut self, block: &RowBlock<'a>, centre: &'a [f64]) -> Weighted<'a> {
-        self.rows.clear();
-        self.rows.extend((0..).take(block.rows));
-        self.roots.clear();
-        match block.weights {
-            None => self.roots.resize(block.rows, 1.0),
-            Some(w) => self.roots.extend(w.iter().map(|w| w.sqrt())),
-        }
-        Weighted { x: block.x, rows: &self.rows, roots: &self.roots, centre }
-    }
 }
 
 /// Sums of the pass in single precision.
@@ -95,7 +78,7 @@ impl Merge for Rough {
 }
 
 /// What the first pass finds.
-struct Sketch {
+struct Sketch<'a> {
     weight: f64,
     /// c (D).
     centre: Array1<f64>,
@@ -104,7 +87,9 @@ struct Sketch {
     /// tr S, in f64.
     total: f64,
     /// S̃ (D, D), with the exact variances on its diagonal.
-    covariance: Array2<f64>,
+    covariance: CowArray<'a, f64, Ix2>,
+    /// Whether S̃ is S.
+    exact: bool,
 }
 
 /// A power of two that brings the first rows to the size of 1, so that their products can't leave the range of f32.
@@ -117,7 +102,7 @@ fn scale(data: &dyn RowSource, centre: &Array1<f64>) -> Result<f64> {
 }
 
 /// S̃ about `centre`; `None` where single precision overflows.
-fn sketch(data: &dyn RowSource, centre: Array1<f64>) -> Result<Option<Sketch>> {
+fn sketch(data: &dyn RowSource, centre: Array1<f64>) -> Result<Option<Sketch<'static>>> {
     let d = centre.len();
     let scale = scale(data, &centre)?;
     let about = centre.to_vec();
@@ -154,13 +139,13 @@ fn sketch(data: &dyn RowSource, centre: Array1<f64>) -> Result<Option<Sketch>> {
     }
     linalg::mirror_lower(&mut covariance);
     let finite = covariance.iter().all(|v| v.is_finite());
-    Ok(finite.then(|| Sketch { weight: sums.weight, centre, shift, total: variances.sum(), covariance }))
+    Ok(finite.then(|| Sketch { weight: sums.weight, centre, shift, total: variances.sum(), covariance: covariance.into(), exact: false }))
 }
 
 /// S̃ about a centre within two standard deviations of the mean in every column.
-fn centred_sketch(data: &dyn RowSource) -> Result<Option<Sketch>> {
+fn centred_sketch(data: &dyn RowSource) -> Result<Option<Sketch<'static>>> {
     let mut found = sketch(data, provisional_centre(data)?)?;
-    let off = |s: &Sketch| s.covariance.diag().iter().zip(&s.shift).any(|(v, delta)| !(delta * delta <= 4.0 * v));
+    let off = |s: &Sketch<'_>| s.covariance.diag().iter().zip(&s.shift).any(|(v, delta)| !(delta * delta <= 4.0 * v));
     if let Some(first) = &found
         && off(first)
     {
@@ -193,10 +178,10 @@ fn costs(values: &Array1<f64>, beyond: f64, noise: f64) -> Array1<f64> {
     values.mapv(|v| 0.5 * (1.0 / noise - 1.0 / v).max(0.0) / (v - beyond))
 }
 
-impl Sketch {
+impl Sketch<'_> {
     /// 4 √n u tr S, what the norm of S̃ − S stays below.
     fn error(&self) -> f64 {
-        4.0 * single_roundings().sqrt() * self.total / (1_u64 << 24) as f64
+        if self.exact { 0.0 } else { 4.0 * single_roundings().sqrt() * self.total / (1_u64 << 24) as f64 }
     }
 
     /// σ² of q components with these variances along the first axes.
@@ -226,7 +211,7 @@ impl Sketch {
             let close = ritz.residuals.iter().zip(&values).all(|(r, v)| *r <= 1e-3 * ANGLE * (v - beyond));
             close && SAFETY * lost <= 1e-3 * TOLERANCE * self.size_of_likelihood(&ritz.values, q)
         };
-        let Some(ritz) = lanczos::leading(&self.covariance, 6 * (q + BEYOND), enough)? else { return Ok(None) };
+        let Some(ritz) = lanczos::leading(self.covariance.view(), 6 * (q + BEYOND), enough)? else { return Ok(None) };
         let m = cut_after(&ritz.values, q);
         let middle = 0.5 * (ritz.values[m - 1] + ritz.values[m]);
         let cut = Cut {
@@ -297,38 +282,6 @@ impl Sketch {
     }
 }
 
-/// Sums of the pass in double precision.
-struct Exact {
-    sums: ScoreSums,
-    gathered: Gathered,
-}
-
-/// Σ w Vᵀ(x − c)(x − c)ᵀ V and Σ w (x − c)(x − c)ᵀ V G.
-fn scores(data: &dyn RowSource, centre: &Array1<f64>, axes: &Array2<f64>, combinations: &Array2<f64>) -> Result<ScoreSums> {
-    let (d, m) = axes.dim();
-    let width = m.next_multiple_of(8);
-    let at = |a: &Array2<f64>, i: usize, j: usize| a.get((i, j)).copied().unwrap_or(0.0);
-    let packed = Axes::new(d, width, |i, j| at(axes, i, j), |i, j| at(combinations, i, j));
-    let about = centre.to_vec();
-    struct Both<'a>(Exact, &'a Axes);
-    impl Merge for Both<'_> {
-        fn merge(&mut self, mut other: Self) {
-            self.0.sums.flush(self.1);
-            other.0.sums.flush(self.1);
-            let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-            add(&mut self.0.sums.inner, &other.0.sums.inner);
-            add(&mut self.0.sums.back, &other.0.sums.back);
-        }
-    }
-    let new = || Both(Exact { sums: ScoreSums::default(), gathered: Gathered::default() }, &packed);
-    let mut found = sweep_unchecked(data, small_blocks(d, 8 * d * m), new, |both, block| {
-        both.0.sums.add(both.0.gathered.of(block, &about), both.1);
-        Ok(())
-    })?;
-    found.0.sums.flush(&packed);
-    Ok(found.0.sums)
-}
-
 /// The leading part of the spectrum of complete rows; `None` where the certificate does not let it pass.
 pub(super) fn spectrum(data: &dyn RowSource, components: usize, passes: &mut Passes<'_>) -> Result<Option<Spectrum>> {
     let sketch = centred_sketch(data)?;
@@ -342,10 +295,31 @@ pub(super) fn spectrum(data: &dyn RowSource, components: usize, passes: &mut Pas
     Ok(refined.filter(|_| complete))
 }
 
+/// The leading part of the spectrum of a covariance known in f64, by the Lanczos process alone: its residuals are the certificate. `None`
+/// where they are not small.
+pub(super) fn of_moments(m: &Moments, components: usize) -> Result<Option<Spectrum>> {
+    let (shift, total) = (Array1::zeros(m.mean.len()), m.covariance.diag().sum());
+    let covariance = m.covariance.view().into();
+    let sketch = Sketch { weight: m.weight, centre: m.mean.clone(), shift, total, covariance, exact: true };
+    let Some(cut) = sketch.cut(components)?.filter(|cut| sketch.nothing_missed(cut)) else { return Ok(None) };
+    let mut axes = cut.axes.slice_axis(Axis(1), Slice::from(..components)).to_owned();
+    fix_signs(&mut axes);
+    Ok(Some(Spectrum {
+        weight: m.weight,
+        rows: m.rows,
+        mean: sketch.centre,
+        eigenvalues: cut.values.slice_axis(Axis(0), Slice::from(..components)).to_owned(),
+        axes,
+        total_variance: total,
+        complete: false,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{PpcaMl, Solver};
     use super::*;
+    use crate::moments::whole_numbers;
     use crate::rows::Rows;
     use rand::RngExt;
 
@@ -404,6 +378,29 @@ mod tests {
         // a trend through the table: the first rows are far from the mean
         let trend = Array2::from_shape_fn(SHAPE, |(i, j)| if j == 3 { i as f64 * 0.1 } else { x[[i, j]] });
         assert!(agrees(&trend, 5) < ANGLE);
+    }
+
+    #[test]
+    fn whole_numbers_go_by_their_exact_covariance() {
+        let x = (table(&falling(12)) * 3.0).mapv_into(f64::round);
+        for q in [1, 5] {
+            let found = of_moments(&whole_numbers(&x).unwrap().unwrap(), q).unwrap().expect("the residuals are small");
+            let exact = Spectrum::of(&x, q, Solver::Covariance, 0).unwrap();
+            let fit = |s: &Spectrum| super::super::ml::from_spectrum(s, q, 0).unwrap().objective();
+            assert!((fit(&found) - fit(&exact)).abs() <= TOLERANCE * fit(&exact).abs(), "{} {}", fit(&found), fit(&exact));
+            // residuals are asked to be a thousandth of the angle that may pass
+            assert!(found.axes.iter().zip(&exact.axes).all(|(a, b)| (a - b).abs() < 1e-3 * ANGLE));
+            assert_eq!(PpcaMl { components: q, ..Default::default() }.fit(&x, 0).unwrap().objective(), fit(&found));
+        }
+        // noise has hardly a gap; columns twice there leave no noise: the whole decomposition, if need be
+        let noise = (normal(SHAPE, 9) * 3.0).mapv_into(f64::round);
+        let twice = Array2::from_shape_fn(SHAPE, |(i, j)| x[[i, j % 40]]);
+        for data in [&noise, &twice] {
+            let fit = |solver| PpcaMl { components: 12, solver }.fit(data, 0).unwrap();
+            let (auto, exact) = (fit(Solver::Auto), fit(Solver::Covariance));
+            assert!((auto.objective() - exact.objective()).abs() <= 2.0 * TOLERANCE * exact.objective().abs());
+            assert_eq!(auto.repairs.len(), exact.repairs.len());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{fix_signs, mixed, randomized};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fit::{Passes, Watch, unwatched};
 use crate::linalg;
-use crate::moments::{mean_and_variances, moments, refuse_missing};
+use crate::moments::{Moments, mean_and_variances, moments, moments_of_any, refuse_missing, whole_numbers};
 use crate::rows::{RowSource, n_present};
 use crate::sweep::{Merge, Plan, check_shape, sweep};
 use ndarray::{Array1, Array2, Axis, Slice};
@@ -18,7 +18,8 @@ pub enum Solver {
     /// the exact routes would hold a matrix of more than 512 MiB and take minutes. For a fit of few components to a large table
     /// ([`PpcaMl`](super::PpcaMl), [`Pca`](super::Pca); N ≥ 4 D, D ≥ 256, D ≥ 12 (q + 6)), through single precision where a certificate
     /// in f64 shows that the log-likelihood is the maximum to 1e-12 of itself; rows are then read twice, and axes are right to about
-    /// 1e-6 (1e-4 is certified). [`Spectrum::of`] never does that.
+    /// 1e-6 (1e-4 is certified). Of whole numbers such a fit takes the exact covariance and its leading eigenpairs (angles below 1e-7).
+    /// [`Spectrum::of`] always finds the whole spectrum.
     #[default]
     Auto,
     /// Eigen-decomposition of the covariance (D, D): N D² + O(D³). Exact; the whole spectrum.
@@ -104,11 +105,20 @@ impl Spectrum {
         let passes = &mut Passes::new(watch, (0, 1), 0);
         if solver == Solver::Auto {
             let (n, d) = check(data, components)?;
-            if d <= EXACT_SIDE
-                && mixed::worthwhile(n, d, components)
-                && let Some(spectrum) = mixed::spectrum(data, components, passes)?
-            {
-                return spectrum.varied();
+            if d <= EXACT_SIDE && mixed::worthwhile(n, d, components) {
+                if let Some(m) = whole_numbers(data)? {
+                    passes.done()?;
+                    return match mixed::of_moments(&m, components)? {
+                        Some(spectrum) => spectrum.varied(),
+                        None => decompose(m, components)?.varied(),
+                    };
+                }
+                if let Some(spectrum) = mixed::spectrum(data, components, passes)? {
+                    return spectrum.varied();
+                }
+                let m = moments_of_any(data)?;
+                passes.done()?;
+                return decompose(m, components)?.varied();
             }
         }
         Spectrum::by(data, components, solver, seed, passes)
@@ -164,6 +174,11 @@ fn assemble(weight: f64, rows: usize, mean: Array1<f64>, values: Array1<f64>, mu
 fn covariance(data: &dyn RowSource, components: usize, passes: &mut Passes<'_>) -> Result<Spectrum> {
     let m = moments(data)?;
     passes.done()?;
+    decompose(m, components)
+}
+
+/// The whole spectrum of a covariance, with `components` axes.
+fn decompose(m: Moments, components: usize) -> Result<Spectrum> {
     let (values, vectors) = linalg::eigh(m.covariance.view())?;
     let axes = vectors.slice_axis(Axis(1), Slice::from(..components)).to_owned();
     Ok(assemble(m.weight, m.rows, m.mean, values, axes, m.covariance.diag().sum()))

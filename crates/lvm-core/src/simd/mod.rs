@@ -11,6 +11,7 @@ mod outer_products;
 mod scores;
 mod single_strips;
 mod strips;
+mod whole_strips;
 
 pub(crate) use exp::exp_negative;
 pub(crate) use exp_digamma::ExpDigamma;
@@ -19,6 +20,7 @@ use outer_products::OuterProducts;
 pub(crate) use scores::{Axes, ScoreSums};
 pub(crate) use single_strips::{SingleStrips, Sums as SingleSums, roundings as single_roundings};
 pub(crate) use strips::{Strips, Weighted};
+pub(crate) use whole_strips::{REACH, WholeStrips};
 
 use pulp::{Arch, Simd, WithSimd};
 

@@ -157,11 +157,11 @@ fn blind_to_constants<F: Natural, T: LogDensityGrad>(g: &mut Group<'_>, name: &s
     Ok(())
 }
 
-/// Pathwise below score function: why it is the default.
+/// Pathwise below score function: why the default is a pathwise gradient.
 fn pathwise_pays(g: &mut Group<'_>, name: &str, variances: &[f64]) {
     let (pathwise, score) = (variances[PATHWISE], variances[SCORE]);
     let found = format!("{pathwise:.3} and {score:.3}");
-    let reason = "total variance an evaluation of log p, natural units: why the pathwise gradient is the default";
+    let reason = "total variance an evaluation of log p, natural units: why the default is a pathwise gradient";
     g.holds(format!("{name}: pathwise and score function"), found, "pathwise below", pathwise < score, reason);
 }
 

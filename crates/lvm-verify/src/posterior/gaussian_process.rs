@@ -15,8 +15,10 @@ use ndarray::{Array1, Array2, Axis};
 pub struct GaussianProcess {
     /// y (N).
     pub y: Array1<f64>,
-    /// (x_i − x_j)² (N, N).
-    pub squared_distances: Array2<f64>,
+    /// The (x_i − x_j)² that differ: few on a grid, and an exponential costs more than all else that an entry of K takes.
+    distances: Vec<f64>,
+    /// Which of them (N, N).
+    place: Array2<usize>,
     /// Priors of r, a and v.
     pub priors: [Prior; 3],
 }
@@ -38,8 +40,17 @@ impl GaussianProcess {
         if text != format!("y~{DENSITY}") || !priors.iter().all(is_of_scale) || x.len() != y.len() {
             return None;
         }
-        let squared_distances = Array2::from_shape_fn((x.len(), x.len()), |(i, j)| (x[i] - x[j]).powi(2));
-        Some(GaussianProcess { y, squared_distances, priors: [priors[0], priors[1], priors[2]] })
+        Some(GaussianProcess::new(&x.to_vec(), y, [priors[0], priors[1], priors[2]]))
+    }
+
+    /// Of y at x, with priors of r, a and v.
+    fn new(x: &[f64], y: Array1<f64>, priors: [Prior; 3]) -> Self {
+        let squared = Array2::from_shape_fn((x.len(), x.len()), |(i, j)| (x[i] - x[j]).powi(2));
+        let mut distances: Vec<f64> = squared.iter().copied().collect();
+        distances.sort_by(f64::total_cmp);
+        distances.dedup();
+        let place = squared.mapv(|d| distances.partition_point(|other| *other < d));
+        GaussianProcess { y, distances, place, priors }
     }
 }
 
@@ -68,8 +79,8 @@ impl LogDensityGrad for GaussianProcess {
     fn log_density_grad(&self, z: &[f64], gradient: &mut [f64]) -> Result<f64, TargetError> {
         let n = self.y.len();
         let (inverse_r2, a2, v) = ((-2.0 * z[0]).exp(), (2.0 * z[1]).exp(), z[2].exp());
-        let kernel = self.squared_distances.mapv(|d| a2 * (-0.5 * d * inverse_r2).exp());
-        let mut covariance = kernel.clone();
+        let kernel: Vec<f64> = self.distances.iter().map(|d| a2 * (-0.5 * d * inverse_r2).exp()).collect();
+        let mut covariance = self.place.mapv(|k| kernel[k]);
         covariance.diag_mut().mapv_inplace(|k| k + v);
         let l =
             cholesky(covariance.view()).map_err(|e| TargetError::Recoverable(format!("covariance of the process, minor {}", e.index)))?;
@@ -82,8 +93,9 @@ impl LogDensityGrad for GaussianProcess {
         for i in 0..n {
             for j in 0..n {
                 let m = 0.5 * (w[i] * w[j] - inverse[[i, j]]);
-                gradient[0] += m * kernel[[i, j]] * self.squared_distances[[i, j]] * inverse_r2;
-                gradient[1] += m * 2.0 * kernel[[i, j]];
+                let k = self.place[[i, j]];
+                gradient[0] += m * kernel[k] * self.distances[k] * inverse_r2;
+                gradient[1] += m * 2.0 * kernel[k];
             }
             gradient[2] += 0.5 * (w[i] * w[i] - inverse[[i, i]]) * v;
         }

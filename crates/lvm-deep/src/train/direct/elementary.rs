@@ -1,5 +1,6 @@
 //! Exponential, logarithm and what is made of them, in forms that the compiler turns into vector instructions.
 
+use super::lanes::{LANES, Lanes};
 use crate::optimizer::adam::Update;
 use pulp::Simd;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
@@ -36,6 +37,15 @@ pub(in crate::train) trait Real:
 
     /// a b + c, fused where the processor does it; without such an instruction it would be a call into the C library.
     fn multiply_add<S: Simd>(a: Self, b: Self, c: Self) -> Self;
+
+    /// Adds Σ_k a_rk b_k over some k, with a(k, r). The sums stay in registers while the loop runs.
+    fn add_products<S: Simd, const N: usize>(
+        simd: S,
+        k: impl Iterator<Item = usize> + Clone,
+        a: impl Fn(usize, usize) -> Self,
+        b: &[Lanes<Self>],
+        sums: &mut [[Self; LANES]; N],
+    );
 
     /// (eʳ − 1, 2ⁿ) with x = r + n log 2, |r| ≤ ½ log 2: eˣ = 2ⁿ + 2ⁿ (eʳ − 1). x is kept where 2ⁿ is a normal number; NaN stays NaN.
     fn split_exp<S: Simd>(x: Self) -> (Self, Self);
@@ -83,8 +93,13 @@ pub(super) fn tanh<S: Simd, E: Real>(a: E) -> E {
     if a < E::ZERO { -value } else { value }
 }
 
+/// Vectors of each row that are summed in one pass over the terms, where so many make sixteen lanes.
+pub(super) const fn together(vectors: usize) -> usize {
+    if vectors == 1 { 1 } else { 2 }
+}
+
 macro_rules! real {
-    ($number:ty, $certain:expr, $mantissa:expr, $bias:expr, $round:expr, $least:expr, $most:expr, $high:expr, $low:expr, $taylor:expr, $artanh:expr) => {
+    ($number:ty, ($vector:ident, $lanes:ident, $splat:ident, $mul_add:ident, $load:ident, $store:ident), $certain:expr, $mantissa:expr, $bias:expr, $round:expr, $least:expr, $most:expr, $high:expr, $low:expr, $taylor:expr, $artanh:expr) => {
         impl Real for $number {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -108,6 +123,47 @@ macro_rules! real {
             #[inline(always)]
             fn multiply_add<S: Simd>(a: Self, b: Self, c: Self) -> Self {
                 if S::F64_LANES > 1 { a.mul_add(b, c) } else { a * b + c }
+            }
+
+            #[inline(always)]
+            fn add_products<S: Simd, const N: usize>(
+                simd: S,
+                k: impl Iterator<Item = usize> + Clone,
+                a: impl Fn(usize, usize) -> Self,
+                b: &[Lanes<Self>],
+                sums: &mut [[Self; LANES]; N],
+            ) {
+                #[inline(always)]
+                fn passes<S: Simd, const N: usize, const V: usize>(
+                    simd: S,
+                    k: impl Iterator<Item = usize> + Clone,
+                    a: impl Fn(usize, usize) -> $number,
+                    b: &[Lanes<$number>],
+                    sums: &mut [[$number; LANES]; N],
+                ) {
+                    for part in (0..LANES / S::$lanes).step_by(V) {
+                        let mut tile: [[S::$vector; V]; N] =
+                            std::array::from_fn(|r| std::array::from_fn(|v| S::$load(&sums[r]).0[part + v]));
+                        for k in k.clone() {
+                            let b: [S::$vector; V] = std::array::from_fn(|v| S::$load(&b[k].0).0[part + v]);
+                            for r in 0..N {
+                                let a = simd.$splat(a(k, r));
+                                for v in 0..V {
+                                    tile[r][v] = simd.$mul_add(a, b[v], tile[r][v]);
+                                }
+                            }
+                        }
+                        for (sums, tile) in sums.iter_mut().zip(tile) {
+                            for v in 0..V {
+                                S::$store(sums).0[part + v] = tile[v];
+                            }
+                        }
+                    }
+                }
+                match together(LANES / S::$lanes) {
+                    1 => passes::<S, N, 1>(simd, k, a, b, sums),
+                    _ => passes::<S, N, 2>(simd, k, a, b, sums),
+                }
             }
 
             #[inline(always)]
@@ -138,6 +194,7 @@ macro_rules! real {
 // the rest of each series is below a tenth of the last place
 real!(
     f32,
+    (f32s, F32_LANES, splat_f32s, mul_add_e_f32s, as_simd_f32s, as_mut_simd_f32s),
     1e38,
     23,
     127.0,
@@ -151,6 +208,7 @@ real!(
 );
 real!(
     f64,
+    (f64s, F64_LANES, splat_f64s, mul_add_e_f64s, as_simd_f64s, as_mut_simd_f64s),
     1e140,
     52,
     1023.0,

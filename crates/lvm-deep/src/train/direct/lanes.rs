@@ -12,7 +12,7 @@ pub(super) const LANES: usize = 16;
 /// One number of each of sixteen rows.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Lanes<E>(pub(super) [E; LANES]);
+pub(in crate::train) struct Lanes<E>(pub(in crate::train) [E; LANES]);
 
 impl<E: Real> Lanes<E> {
     pub(super) const ZERO: Self = Lanes([E::ZERO; LANES]);
@@ -63,9 +63,64 @@ pub(super) fn transpose_back<E: Real>(by_row: &[Lanes<E>], features: &mut [Lanes
     }
 }
 
+/// Where a panel has numbers other than 0: pixels, counts and indicators are 0 in whole panels.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    /// The features that are not 0 in all rows.
+    pub(super) features: Vec<u32>,
+    /// Of each block of sixteen features, the rows that are not 0 in all of them: a bit each.
+    pub(super) rows: Vec<u16>,
+    /// Features looked through.
+    of: usize,
+}
+
+impl Present {
+    /// Looks through a panel and the same by blocks of features.
+    #[inline(always)]
+    pub(super) fn find<E: Real>(&mut self, features: &[Lanes<E>], by_row: &[Lanes<E>]) {
+        let any = |lanes: &Lanes<E>| lanes.0.iter().fold(false, |any, v| any | (*v != E::ZERO));
+        self.of = features.len();
+        self.features.clear();
+        self.features.extend((0..).zip(features).filter(|(_, lanes)| any(lanes)).map(|(j, _)| j));
+        self.rows.clear();
+        let block = |rows: &[Lanes<E>; LANES]| (0..).zip(rows).fold(0, |bits, (n, lanes)| bits | u16::from(any(lanes)) << n);
+        self.rows.extend(by_row.as_chunks::<LANES>().0.iter().map(block));
+    }
+
+    /// The features, where a quarter of them or more is left out; none where nothing was looked through.
+    pub(super) fn features(&self) -> Option<&[u32]> {
+        (4 * self.features.len() <= 3 * self.of && self.of > 0).then_some(&self.features)
+    }
+
+    /// The rows of all blocks, likewise.
+    pub(super) fn rows(&self) -> Option<&[u16]> {
+        let there: usize = self.rows.iter().map(|bits| bits.count_ones() as usize).sum();
+        (4 * there <= 3 * LANES * self.rows.len() && !self.rows.is_empty()).then_some(&self.rows)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_zero_is_found() {
+        let mut features = zeros::<f32>(40);
+        for (j, lane) in [(2, 3), (2, 5), (17, 0), (39, 15)] {
+            features[j].0[lane] = if j == 39 { f32::NAN } else { 1.0 };
+        }
+        let mut by_row = zeros(blocks(40) * LANES);
+        transpose(&features, &mut by_row);
+        let mut present = Present::default();
+        assert!(present.features().is_none() && present.rows().is_none());
+        present.find(&features, &by_row);
+        assert_eq!((&present.features[..], &present.rows[..]), (&[2, 17, 39][..], &[1 << 3 | 1 << 5, 1, 1 << 15][..]));
+        assert!(present.features().is_some() && present.rows().is_some());
+        features.iter_mut().for_each(|f| f.0 = [2.0; LANES]);
+        transpose(&features, &mut by_row);
+        present.find(&features, &by_row);
+        assert!(present.features().is_none() && present.rows().is_none());
+    }
 
     #[test]
     fn there_and_back() {

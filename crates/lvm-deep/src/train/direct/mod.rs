@@ -1,7 +1,7 @@
 //! Training steps written out by hand for the models that are trained most: perceptrons, a diagonal Gaussian q, a standard normal prior.
 //!
-//! What libtorch does in a hundred operations with a graph behind them is here two passes over the batch, on the threads of rayon's pool: one
-//! goes forward and backward through the model with sixteen rows side by side ([`lanes`], [`panel`]), one makes the gradient of a few rows of
+//! What libtorch does in a hundred operations with a graph behind them is here two passes over the batch, on this thread and
+//! the others of a team ([`threads`]): one goes forward and backward through the model with sixteen rows side by side ([`lanes`], [`panel`]), one makes the gradient of a few rows of
 //! a weight matrix at a time and steps along it at once ([`update`]). No operation of libtorch is called, whose threads would
 //! contend with ours for the processor.
 //!
@@ -14,7 +14,8 @@
 //!
 //! *Steps that are skipped.* A step whose gradient is not finite must leave the parameters alone, but here the step is taken while
 //! parts of the gradient are still to come. It is taken only after |∂W_ij| ≤ Σ_n |δ_ni| Σ_n |h_nj| has shown that all of it is finite; where
-//! that can't be shown, and where the gradient may have to be shortened, the gradient is made whole first.
+//! that can't be shown, and where the gradient may have to be shortened, the gradient is made whole first. Zeros of the encoder's input are passed
+//! over only if all parameters were finite at the start: a weight of infinity must spoil a step wherever it stands.
 
 mod density;
 mod elementary;

@@ -6,6 +6,7 @@ use super::lanes::{LANES, Lanes, transpose, zeros};
 use super::latent::Latent;
 use super::perceptron::{Perceptron, Trace};
 use super::plan::Plan;
+use super::product::Factors;
 use super::rows::{Reading, Rows, Table};
 use pulp::{Simd, WithSimd};
 
@@ -18,6 +19,8 @@ pub(super) struct Model<'a, E> {
     pub(super) table: Table<'a, E>,
     /// Which rows of the table.
     pub(super) numbers: &'a [i64],
+    /// Whether zeros of the encoder's input are passed over.
+    pub(super) sparse: bool,
     /// ε (S, N, L).
     pub(super) epsilon: &'a [f64],
     /// 1/Σ w.
@@ -87,8 +90,8 @@ impl<E: Real> Panel<E> {
         reconstruction.iter_mut().for_each(|r| *r /= draws);
     }
 
-    /// (δ, h) of one layer in every draw.
-    pub(super) fn decoder_factors(&self, layer: usize) -> impl Iterator<Item = (&[Lanes<E>], &[Lanes<E>])> {
+    /// What the gradient of one layer is made of, of every draw.
+    pub(super) fn decoder_factors(&self, layer: usize) -> impl Iterator<Item = Factors<'_, E>> {
         self.decoders.iter().map(move |t| t.factors(layer))
     }
 }
@@ -111,15 +114,18 @@ impl<E: Real> WithSimd for Pass<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Pass { model, panels, first } = self;
         let rows = model.numbers.len();
         let share = |n: usize| E::of(model.table.weights.map_or(1.0, |w| w[n].wide()) * model.share);
         for (panel, first) in panels.iter_mut().zip((first..).step_by(LANES)) {
             let numbers = &model.numbers[first..rows.min(first + LANES)];
             panel.rows.take(&model.table, &model.reading, numbers, &share, &mut panel.encoder);
+            if model.sparse {
+                panel.encoder.look_through();
+            }
         }
-        model.encoder.forward::<S>(&mut panels.iter_mut().map(|p| &mut p.encoder).collect::<Vec<_>>());
+        model.encoder.forward(simd, &mut panels.iter_mut().map(|p| &mut p.encoder).collect::<Vec<_>>());
         for (panel, first) in panels.iter_mut().zip((first..).step_by(LANES)) {
             let Panel { rows: own, encoder, latent, decoders, .. } = panel;
             latent.draw::<S>(encoder.outputs(), model.epsilon, (first, rows), &own.condition, decoders);
@@ -127,9 +133,9 @@ impl<E: Real> WithSimd for Pass<'_, E> {
                 transpose(&values[0], &mut by_row[0]);
             }
         }
-        model.decoder.forward::<S>(&mut panels.iter_mut().flat_map(|p| &mut p.decoders).collect::<Vec<_>>());
+        model.decoder.forward(simd, &mut panels.iter_mut().flat_map(|p| &mut p.decoders).collect::<Vec<_>>());
         panels.iter_mut().for_each(|panel| panel.evaluate::<S>(model));
-        model.decoder.backward::<S>(&mut panels.iter_mut().flat_map(|p| &mut p.decoders).collect::<Vec<_>>());
+        model.decoder.backward(simd, &mut panels.iter_mut().flat_map(|p| &mut p.decoders).collect::<Vec<_>>());
         for panel in panels.iter_mut() {
             let Trace { values, deltas, .. } = &mut panel.encoder;
             if let (Some(features), Some(slope)) = (values.last(), deltas.last_mut()) {
@@ -137,7 +143,7 @@ impl<E: Real> WithSimd for Pass<'_, E> {
                 panel.latent.backward(features, weight, &panel.decoders, slope);
             }
         }
-        model.encoder.backward::<S>(&mut panels.iter_mut().map(|p| &mut p.encoder).collect::<Vec<_>>());
+        model.encoder.backward(simd, &mut panels.iter_mut().map(|p| &mut p.encoder).collect::<Vec<_>>());
         panels.iter_mut().for_each(Panel::weigh);
     }
 }

@@ -7,8 +7,8 @@
 //! Rumelhart, Hinton & Williams 1986.
 
 use super::elementary::{Real, exp, exp_m1, sigmoid, sigmoid_softplus, tanh};
-use super::lanes::{LANES, Lanes, blocks, transpose, zeros};
-use super::product::{self, Columns};
+use super::lanes::{LANES, Lanes, Present, blocks, transpose, zeros};
+use super::product::{self, Columns, Factors};
 use crate::nets::Activation;
 use pulp::Simd;
 
@@ -37,6 +37,8 @@ pub(super) struct Trace<E> {
     pub(super) deltas: Vec<Vec<Lanes<E>>>,
     /// h₀ … h_{L−1} by blocks of features, row after row.
     pub(super) by_row: Vec<Vec<Lanes<E>>>,
+    /// Where h₀ is not 0; empty for a net whose inputs are not looked through.
+    pub(super) present: Present,
 }
 
 impl<E: Real> Trace<E> {
@@ -48,12 +50,19 @@ impl<E: Real> Trace<E> {
             slopes: widths[1..last].iter().map(|&w| zeros(w)).collect(),
             deltas: widths.iter().enumerate().map(|(l, &w)| zeros(if l == 0 && !trained_below { 0 } else { w })).collect(),
             by_row: widths[..last].iter().map(|&w| zeros(blocks(w) * LANES)).collect(),
+            present: Present::default(),
         }
     }
 
     /// δ_{l+1} and h_l, of which the gradient of a layer's weights is made.
-    pub(super) fn factors(&self, l: usize) -> (&[Lanes<E>], &[Lanes<E>]) {
-        (&self.deltas[l + 1], &self.by_row[l])
+    pub(super) fn factors(&self, l: usize) -> Factors<'_, E> {
+        Factors { delta: &self.deltas[l + 1], h: &self.by_row[l], present: if l == 0 { self.present.rows() } else { None } }
+    }
+
+    /// Finds where h₀ is 0.
+    #[inline(always)]
+    pub(super) fn look_through(&mut self) {
+        self.present.find(&self.values[0], &self.by_row[0]);
     }
 
     /// h_L.
@@ -71,14 +80,16 @@ fn pair<E>(lists: &mut [Vec<Lanes<E>>], l: usize) -> (&mut Vec<Lanes<E>>, &mut V
 impl<E: Real> Perceptron<'_, E> {
     /// h₁ … h_L of panels whose h₀ stands in their traces; `by_row[0]` is left to the caller.
     #[inline(always)]
-    pub(super) fn forward<S: Simd>(&self, traces: &mut [&mut Trace<E>]) {
+    pub(super) fn forward<S: Simd>(&self, simd: S, traces: &mut [&mut Trace<E>]) {
         for (l, layer) in self.layers.iter().enumerate() {
             let mut panels: Vec<Columns<'_, E>> = Vec::with_capacity(traces.len());
             for trace in traces.iter_mut() {
-                let (from, to) = pair(&mut trace.values, l);
-                panels.push((&from[..], &mut to[..]));
+                let Trace { values, present, .. } = &mut **trace;
+                let (from, to) = pair(values, l);
+                let present = if l == 0 { present.features() } else { None };
+                panels.push(Columns { from, to, present });
             }
-            product::forward::<S, E>(layer.weight, layer.bias.len(), &mut panels);
+            product::forward(simd, layer.weight, layer.bias.len(), &mut panels);
             let hidden = l + 1 < self.layers.len();
             for trace in traces.iter_mut() {
                 let Trace { values, slopes, by_row, .. } = &mut **trace;
@@ -95,15 +106,15 @@ impl<E: Real> Perceptron<'_, E> {
 
     /// δ_{L−1} … of panels whose δ_L stands in their traces, down to δ₀ where that has a place.
     #[inline(always)]
-    pub(super) fn backward<S: Simd>(&self, traces: &mut [&mut Trace<E>]) {
+    pub(super) fn backward<S: Simd>(&self, simd: S, traces: &mut [&mut Trace<E>]) {
         for (l, layer) in self.layers.iter().enumerate().rev() {
             let mut panels: Vec<Columns<'_, E>> = Vec::with_capacity(traces.len());
             for trace in traces.iter_mut().filter(|t| !t.deltas[l].is_empty()) {
                 let (to, from) = pair(&mut trace.deltas, l);
-                panels.push((&from[..], &mut to[..]));
+                panels.push(Columns { from, to, present: None });
             }
             if !panels.is_empty() {
-                product::backward::<S, E>(layer.weight, layer.bias.len(), &mut panels);
+                product::backward(simd, layer.weight, layer.bias.len(), &mut panels);
             }
             for trace in traces.iter_mut().filter(|_| l > 0) {
                 let Trace { deltas, slopes, .. } = &mut **trace;

@@ -22,6 +22,8 @@ use tch::{Device, Kind, Tensor};
 #[derive(Clone, Copy, Default)]
 struct Given {
     bits: bool,
+    /// Two columns of three are 0 throughout.
+    sparse: bool,
     missing: bool,
     weights: bool,
     condition: bool,
@@ -32,6 +34,9 @@ fn table(n: usize, columns: usize, given: Given, kind: Kind) -> Dataset {
     let mut x = Array2::from_shape_fn((n, columns), |_| rng.random::<f64>() * 2.0);
     if given.bits {
         x.mapv_inplace(|v| f64::from(u8::from(v > 1.3)));
+    }
+    if given.sparse {
+        x.columns_mut().into_iter().enumerate().filter(|(j, _)| j % 3 > 0).for_each(|(_, mut c)| c.fill(0.0));
     }
     if given.missing {
         for i in 0..n {
@@ -105,7 +110,7 @@ fn same_gradient(architecture: Architecture, given: Given, training: &Training, 
     assert!(norm > 1e-3, "{what}: nothing is compared");
 }
 
-const BITS: Given = Given { bits: true, missing: false, weights: false, condition: false };
+const BITS: Given = Given { bits: true, sparse: false, missing: false, weights: false, condition: false };
 
 #[test]
 fn every_activation_and_depth() {
@@ -115,7 +120,10 @@ fn every_activation_and_depth() {
             let (encoder, decoder) = net(hidden, activation);
             let base = Architecture::mlp(11 + i as i64, 3, &[]);
             let architecture = Architecture { encoder, decoder, likelihood: LikelihoodSpec::Bernoulli, ..base };
-            same_gradient(architecture, BITS, &elbo(1, 1.0), &format!("{activation:?} {hidden:?}"));
+            for sparse in [false, true] {
+                let what = format!("{activation:?} {hidden:?} {sparse}");
+                same_gradient(architecture.clone(), Given { sparse, ..BITS }, &elbo(1, 1.0), &what);
+            }
         }
     }
 }
@@ -129,7 +137,7 @@ fn every_likelihood_with_every_way_of_giving_rows() {
     for (likelihood, bits) in likelihoods {
         for which in 0..32 {
             let on = |bit: i32| (which >> bit) & 1 == 1;
-            let given = Given { bits, missing: on(0), weights: on(1), condition: on(2) };
+            let given = Given { bits, sparse: which % 3 == 0, missing: on(0), weights: on(1), condition: on(2) };
             let input = if on(4) { Input::Standardised } else { Input::Plain };
             let condition = if given.condition { 2 } else { 0 };
             let base = Architecture::mlp(18, 2, &[9]);
@@ -163,7 +171,8 @@ fn clamps_have_no_slope() {
 }
 
 fn digits(kind: Kind) -> (Dataset, Architecture) {
-    let data = table(300, 60, BITS, kind);
+    // few pixels: zeros are passed over
+    let data = table(300, 60, Given { sparse: true, ..BITS }, kind);
     (data, Architecture { likelihood: LikelihoodSpec::Bernoulli, ..Architecture::mlp(60, 5, &[64]) })
 }
 
@@ -176,7 +185,7 @@ fn trained(training: &Training, kind: Kind) -> (Vec<f64>, Vec<f64>) {
 
 #[test]
 fn training_does_not_depend_on_threads_or_on_whether_the_gradient_is_kept() {
-    // 300 rows and 11,000 weights: enough that threads are woken
+    // 300 rows and 11,000 weights: enough for more than one thread
     let training = Training { epochs: 3, batch_size: 290, ..Training::default() };
     for kind in [Kind::Float, Kind::Double] {
         let run = |threads: usize, training: &Training| {
@@ -217,7 +226,10 @@ fn what_is_not_finite_is_skipped_and_leaves_the_parameters_alone() {
     let (data, architecture) = digits(Kind::Float);
     for (name, value) in [("decoder.1.bias", f64::NAN), ("encoder.0.weight", f64::INFINITY)] {
         let mut vae = Vae::new(architecture.clone(), &data, 4).unwrap();
-        let spoiled = vae.parameters.get(name).unwrap().detach() + value;
+        // the last column of the table is 0 throughout
+        let spoiled = vae.parameters.get(name).unwrap().detach().copy();
+        let mut last = spoiled.select(-1, -1);
+        let _ = last.fill_(value);
         vae.parameters.set(name, &spoiled).unwrap();
         let before: Vec<u64> = vae.parameters.entries().iter().flat_map(|p| to_values(&p.value)).map(f64::to_bits).collect();
         let training = Training { epochs: 1, batch_size: 100, ..Training::default() };

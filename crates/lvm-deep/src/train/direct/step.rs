@@ -7,7 +7,7 @@ use super::panel::{Model, Panel, Pass};
 use super::plan::{LogVariance, Plan};
 use super::product::Factors;
 use super::rows::Table;
-use super::threads::share;
+use super::threads::Team;
 use super::update::{Job, ROWS, Run, Source, Target};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
@@ -21,13 +21,16 @@ use lvm_core::random::Purpose;
 use pulp::Arch;
 use tch::{Device, Tensor};
 
-/// Products of a weight and a number of one row from which a second thread is worth being woken.
+/// Products of a weight and a number of one row from which a second thread is worth its while.
 const MANY: usize = 1 << 21;
 
 /// Training steps of one model, with buffers that are kept between them.
 pub(in crate::train) struct Stepper<E> {
     plan: Plan,
     panels: Vec<Panel<E>>,
+    team: Team,
+    /// Whether zeros of the encoder's input are passed over.
+    sparse: bool,
     epsilon: Vec<f64>,
     /// The gradients, where they are kept.
     pub(super) gradients: Vec<Tensor>,
@@ -51,7 +54,7 @@ impl<E: Real> Stepper<E> {
         }
         let panels = training.batch_size.min(data.n_rows()).div_ceil(LANES);
         let panels = (0..panels).map(|_| Panel::new(&plan, &table, &reading)).collect();
-        Some(Stepper { plan, panels, epsilon: Vec::new(), gradients: Vec::new() })
+        Some(Stepper { plan, panels, team: Team::default(), sparse: finite(vae), epsilon: Vec::new(), gradients: Vec::new() })
     }
 
     /// One step on the rows of these numbers, at a learning rate and a weight of the KL term.
@@ -105,6 +108,7 @@ impl<E: Real> Stepper<E> {
             reading: plan.reading(&state.vae.parameters).ok_or_else(elsewhere)?,
             table: Table::of(rows).ok_or_else(elsewhere)?,
             numbers,
+            sparse: self.sparse,
             epsilon: &self.epsilon,
             share: 1.0 / total.max(1e-30),
             beta: plan.beta * kl_weight,
@@ -114,7 +118,7 @@ impl<E: Real> Stepper<E> {
         let each = panels.len().div_ceil(threads);
         let work = panels.chunks_mut(each).enumerate();
         let work: Vec<Pass<'_, E>> = work.map(|(unit, panels)| Pass { model: &model, panels, first: unit * each * LANES }).collect();
-        share(threads, work, || (), |(), pass| Arch::new().dispatch(pass));
+        self.team.share(threads, work, || (), |(), pass| Arch::new().dispatch(pass));
 
         let mut sums = Sums { weight: total, ..Sums::default() };
         for (place, &n) in numbers.iter().enumerate() {
@@ -123,7 +127,7 @@ impl<E: Real> Stepper<E> {
             sums.kl += w * panel.latent.kl[lane];
             sums.bound += w * (panel.reconstruction[lane] - panel.latent.kl[lane]);
         }
-        Ok(Evaluated { sums, finite: finite(panels) })
+        Ok(Evaluated { sums, finite: bounded(panels) })
     }
 
     /// Makes the gradient, and returns its norm.
@@ -162,7 +166,7 @@ impl<E: Real> Stepper<E> {
                 (place, plan.decoder.widths[l], factors)
             }))
             .collect();
-        let spread: Vec<Factors<'_, E>> = panels.iter().map(|p| (&p.spread[..], &[][..])).collect();
+        let spread: Vec<Factors<'_, E>> = panels.iter().map(|p| Factors { delta: &p.spread, h: &[], present: None }).collect();
         let mut work: Vec<(Source<'_, E>, Target<'_, E>)> = Vec::new();
         for ((weight, bias), inputs, factors) in &layers {
             if let Some(target) = targets[*weight].take() {
@@ -180,9 +184,14 @@ impl<E: Real> Stepper<E> {
         let mut squares = vec![0.0; work.len()];
         let jobs: Vec<Job<'_, E>> =
             work.into_iter().zip(&mut squares).map(|((source, target), squares)| Job { source, target, squares }).collect();
-        share(self.threads(rows), jobs, Vec::new, |room, job| Arch::new().dispatch(Run { job, rule, room }));
+        self.team.share(self.threads(rows), jobs, Vec::new, |room, job| Arch::new().dispatch(Run { job, rule, room }));
         squares.iter().sum::<f64>().sqrt()
     }
+}
+
+/// Whether all parameters are finite.
+fn finite(vae: &Vae) -> bool {
+    vae.parameters.trained().all(|p| p.value.isfinite().all().int64_value(&[]) == 1)
 }
 
 /// The density at the present parameters.
@@ -200,7 +209,7 @@ fn density<E: Real>(plan: &Plan, vae: &Vae, values: &[Tensor]) -> Density<E> {
 }
 
 /// Whether |∂W_ij| ≤ Σ_n |δ_ni| Σ_n |h_nj| shows that all of the gradient is finite.
-fn finite<E: Real>(panels: &[Panel<E>]) -> bool {
+fn bounded<E: Real>(panels: &[Panel<E>]) -> bool {
     let layers = panels.first().map_or(0, |p| p.bulk.len());
     (0..layers).all(|l| {
         let sum = |which: usize| panels.iter().map(|p| p.bulk[l][which]).sum::<f64>();

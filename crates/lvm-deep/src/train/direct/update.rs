@@ -67,18 +67,18 @@ impl<E: Real> WithSimd for Run<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Run { job: Job { source, target, squares }, rule, room } = self;
         let length = target.len();
         room.resize(room.len().max(length), E::ZERO);
         match target {
             Target::Keep(gradient) => {
-                source.write::<S>(gradient);
+                source.write(simd, gradient);
                 *squares = sum_of_squares(gradient);
             }
             Target::Step { theta, m, v } => {
                 let gradient = &mut room[..length];
-                source.write::<S>(gradient);
+                source.write(simd, gradient);
                 *squares = sum_of_squares(gradient);
                 E::update(rule, Piece { theta, gradient, m, v });
             }
@@ -88,12 +88,12 @@ impl<E: Real> WithSimd for Run<'_, E> {
 
 impl<E: Real> Source<'_, E> {
     #[inline(always)]
-    fn write<S: Simd>(self, gradient: &mut [E]) {
+    fn write<S: Simd>(self, simd: S, gradient: &mut [E]) {
         match self {
-            Source::Weights { factors, first, inputs } => product::weights::<S, E>(factors, first, inputs, gradient),
+            Source::Weights { factors, first, inputs } => product::weights(simd, factors, first, inputs, gradient),
             Source::Sums(factors) => gradient.iter_mut().enumerate().for_each(|(i, g)| *g = E::of(sum(factors, i))),
             Source::Total(factors) => {
-                let columns = factors.first().map_or(0, |(delta, _)| delta.len());
+                let columns = factors.first().map_or(0, |f| f.delta.len());
                 gradient.fill(E::of((0..columns).map(|d| sum(factors, d)).sum()));
             }
         }
@@ -103,6 +103,6 @@ impl<E: Real> Source<'_, E> {
 /// Σ_n δ_ni.
 #[inline(always)]
 fn sum<E: Real>(factors: &[Factors<'_, E>], i: usize) -> f64 {
-    let lanes = factors.iter().fold(Lanes::ZERO, |sum: Lanes<E>, (delta, _)| sum.with(delta[i], |a, b| a + b));
+    let lanes = factors.iter().fold(Lanes::ZERO, |sum: Lanes<E>, f| sum.with(f.delta[i], |a, b| a + b));
     lanes.0.iter().map(|v| v.wide()).sum()
 }

@@ -58,7 +58,7 @@ fn affordable(budget: Budget, model: &dyn Posterior, shape: Shape, default: bool
         (Budget::Quick, ..) => false,
         (Budget::Full, Shape::Diagonal, true) => cost <= 1400 && d <= 10,
         (Budget::Full, Shape::Full, true) => cost <= 1400 && d <= 8,
-        (Budget::Full, ..) => cost <= 100,
+        (Budget::Full, ..) => cost <= 100 && d <= 8,
         (Budget::Nightly, Shape::Diagonal, _) => cost <= 100_000,
         (Budget::Nightly, Shape::Full, _) => cost <= 12_000,
     }
