@@ -127,9 +127,10 @@ pub(super) fn estimators(g: &mut Group<'_>, case: &Case, model: &dyn Posterior) 
             // the standard deviation in the direction where it is largest, as the check takes it
             let of_mean = spread.judge(Array1::zeros(2 * d).view(), 0.0, 0.0, g.alpha_of_look())?.standard_error;
             let pilot = of_mean * (spread.draws as f64).sqrt();
-            let n = 5000;
-            let quantile = t2_quantile(g.alpha_of_look(), 2 * d, 16 * n).sqrt() + 4.75;
-            let margin = 1.3 * quantile * pilot / (16.0 * n as f64).sqrt();
+            // as many again are there where the draws turn out to spread more
+            let n = 10_000;
+            let quantile = t2_quantile(g.alpha_of_look(), 2 * d, 8 * n).sqrt() + 4.75;
+            let margin = 1.3 * quantile * pilot / (8.0 * n as f64).sqrt();
             let reason = format!(
                 "the same noise by a batch and by all rows: the difference has mean 0; {margin:.2} natural units are what 80 000 batches of this spread ({pilot:.1}) see"
             );
