@@ -242,8 +242,9 @@ pub fn mean(data: &dyn RowSource) -> Result<(f64, Array1<f64>)> {
 
 /// Mean and maximum-likelihood covariance of complete rows.
 ///
-/// Of whole numbers (counts, grey levels) in 64 columns or more, without weights and within 362 of the middle of their column, the sums are
-/// exact, at twice the speed; each entry of the answer is then within three roundings of the true one.
+/// Of whole numbers (counts, grey levels) in 64 columns or more, without weights and within 4095 of the middle of their column, the sums are
+/// exact and take a third of the time, on x86-64 processors with AVX2; each entry of the answer is then within three roundings of the true
+/// one.
 ///
 /// ```
 /// use lvm_core::moments::moments;

@@ -15,10 +15,20 @@ use crate::mutant::planted;
 use ndarray::{Array1, Array2, Axis};
 
 /// Steps of an iteration where the Hessian is the Fisher information, which is also how many curvature pairs are kept: none is from
-/// before, so that an iteration depends on nothing but the ψ it starts from, and a resumed fit is one run.
+/// before, so that an iteration depends on nothing but the ψ it starts from, and a resumed fit is one run. Pairs from far away say little
+/// about the optimum: an iteration that starts there is short.
 const STEPS: usize = 12;
-/// Residual of the eigenpairs, where they are not all computed, at the end of an iteration.
+const STEPS_FROM_AFAR: usize = 4;
+/// The derivative of the mean log-likelihood from which on a start is far away.
+const AFAR: f64 = 0.1;
+/// Residual of the eigenpairs, where they are not all computed, at the end of an iteration, and that of a point far from the optimum: it
+/// enters F squared.
 const SHARP: f64 = 1e-11;
+const ROUGH: f64 = 1e-6;
+/// Residual of the eigenpairs at a start that is a guess.
+const GUESS: f64 = 1e-2;
+/// The gradient from which on a point is far from the optimum.
+const FAR: f64 = 1e-3;
 /// Longest step of one log ψ_j.
 const LONGEST: f64 = 2.0;
 /// Below this share of the variance a uniqueness may go to its floor in one step.
@@ -33,6 +43,8 @@ const ROUNDING: f64 = 1e-6;
 pub(super) struct QuasiNewton {
     /// ψ to start from, in the units of the sample covariance.
     pub(super) start: Array1<f64>,
+    /// Whether that is where another fit stopped: what it knew there must be known again. What else one starts from is not worth it.
+    pub(super) resumed: bool,
     /// Floor of ψ_j as a share of the variance.
     pub(super) floor: f64,
     /// Converged when no |∂ mean log-likelihood / ∂ log ψ_j| of a free ψ_j is larger; below zero: never.
@@ -82,7 +94,7 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
         let floor = &f.sample.variance * if planted("fa_psi_unfloored") { 1e-200 } else { self.floor };
         let mut psi = self.start.clone();
         ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
-        let point = f.at(psi, None, SHARP)?;
+        let point = if self.resumed { anew(f, psi)? } else { f.at(psi, None, GUESS)? };
         Ok(State { point, floor, factors: f.factors, pairs: Vec::new(), settled: false })
     }
 
@@ -102,6 +114,13 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
     fn finish(&self, state: State) -> Result<Solution> {
         Ok(Solution::new(None, state.point.loadings(state.factors), state.point.psi))
     }
+}
+
+/// The point at ψ, as a function of nothing else.
+fn anew(f: &Concentrated<'_>, psi: Array1<f64>) -> Result<Point> {
+    let point = f.at(psi, None, ROUGH)?;
+    let far = point.gradient.iter().any(|g| g.abs() > FAR);
+    if far || point.is_full() { Ok(point) } else { f.at(point.psi.clone(), Some(&point), SHARP) }
 }
 
 impl State {
@@ -158,16 +177,17 @@ impl QuasiNewton {
         let (start, value) = (state.point.psi.clone(), state.point.value);
         state.pairs.clear();
         state.settled = false;
-        for _ in 0..STEPS {
+        let steps = if state.largest(&state.free(self.gradient_tolerance)) > AFAR { STEPS_FROM_AFAR } else { STEPS };
+        for _ in 0..steps {
             self.improve(state, f)?;
             if state.settled {
                 break;
             }
         }
-        state.point = f.at(state.point.psi.clone(), None, SHARP)?;
+        state.point = anew(f, state.point.psi.clone())?;
         if state.point.value > value {
             // at the optimum steps are of the size of rounding: none is kept that leads away from it
-            state.point = f.at(start, None, SHARP)?;
+            state.point = anew(f, start)?;
             state.settled = true;
         }
         Ok(())
@@ -223,7 +243,7 @@ impl QuasiNewton {
     ) -> Result<bool> {
         let old = &state.point;
         let largest = state.largest(free);
-        let accuracy = (1e-3 * largest).clamp(1e-12, 1e-4);
+        let accuracy = (1e-2 * largest).clamp(1e-12, 1e-2);
         // what rounding makes of F, and inexact eigenpairs: their error enters it squared
         let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
         let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64) + inexact;

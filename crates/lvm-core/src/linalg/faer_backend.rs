@@ -3,7 +3,7 @@
 //! faer's own front doors split the work by the number of threads at hand, and sums split differently round differently. Here the
 //! work is always split the same way, so that a decomposition is the same to the last bit on any number of threads.
 
-use super::{NotPositiveDefinite, descending, owned};
+use super::{NotPositiveDefinite, add_matmul, descending, owned, solve_lower};
 use crate::error::{ErrorKind, Result};
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -16,7 +16,8 @@ use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch, re
 use faer::linalg::svd::{ComputeSvdVectors, svd as thin_svd, svd_scratch};
 use faer::{Conj, Mat, Par};
 use faer_ext::IntoFaer;
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Slice};
+use rayon::prelude::*;
 use std::num::NonZeroUsize;
 
 /// How a large decomposition is split, whatever the number of threads.
@@ -29,8 +30,14 @@ fn split(rows: usize, cols: usize) -> Par {
     if rows + cols < SMALL { Par::Seq } else { PARTS }
 }
 
+/// From here on a Cholesky factor is put together from those of two halves: faer keeps one thread busy with most of it.
+const HALVED: usize = 512;
+
 pub(super) fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64>, NotPositiveDefinite> {
     let n = a.nrows();
+    if n >= HALVED {
+        return cholesky_by_halves(a);
+    }
     let mut l = a.into_faer().to_owned();
     let par = split(n, n);
     let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(n, par, Default::default()));
@@ -46,6 +53,35 @@ pub(super) fn cholesky(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64
         }
         Err(LltError::NonPositivePivot { index }) => Err(NotPositiveDefinite { index }),
     }
+}
+
+/// ```text
+/// A = | A₁₁  ·  |,   L₁₁ L₁₁ᵀ = A₁₁,   L₂₁ = A₂₁ L₁₁⁻ᵀ,   L₂₂ L₂₂ᵀ = A₂₂ − L₂₁ L₂₁ᵀ
+///     | A₂₁ A₂₂ |
+/// ```
+/// Threads share fixed bands of rows of the products.
+fn cholesky_by_halves(a: ArrayView2<'_, f64>) -> std::result::Result<Array2<f64>, NotPositiveDefinite> {
+    const BAND: usize = 64;
+    let half = (a.nrows() / 2).next_multiple_of(BAND);
+    let (top, bottom) = a.split_at(Axis(0), half);
+    let first = cholesky(top.split_at(Axis(1), half).0)?;
+    let (left, right) = bottom.split_at(Axis(1), half);
+    let (mut left, mut rest) = (left.to_owned(), right.to_owned());
+    let bands = left.axis_chunks_iter_mut(Axis(0), BAND).into_par_iter();
+    bands.for_each(|band| solve_lower(first.view(), band.reversed_axes()));
+    let bands = rest.axis_chunks_iter_mut(Axis(0), BAND).into_par_iter().zip(left.axis_chunks_iter(Axis(0), BAND));
+    bands.enumerate().for_each(|(index, (rest, band))| {
+        let end = index * BAND + band.nrows();
+        add_matmul(-1.0, band, left.view().split_at(Axis(0), end).0.reversed_axes(), rest.split_at(Axis(1), end).0);
+    });
+    let second = cholesky(rest.view()).map_err(|e| NotPositiveDefinite { index: half + e.index })?;
+    let mut l = Array2::zeros(a.raw_dim());
+    let (mut top, bottom) = l.view_mut().split_at(Axis(0), half);
+    top.slice_axis_mut(Axis(1), Slice::from(..half)).assign(&first);
+    let (mut below, mut corner) = bottom.split_at(Axis(1), half);
+    below.assign(&left);
+    corner.assign(&second);
+    Ok(l)
 }
 
 /// A matrix brought to the size of 1 by a power of two, which costs no digit, and what takes values back: faer's thresholds are absolute,

@@ -26,6 +26,7 @@ mod lapack_backend;
 #[cfg(feature = "lapack-base")]
 use lapack_backend as backend;
 
+pub(crate) mod lanczos;
 mod orthonormal;
 pub use orthonormal::orthonormal;
 

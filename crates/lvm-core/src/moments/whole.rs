@@ -12,8 +12,9 @@ use crate::linalg;
 use crate::mutant::planted;
 use crate::rows::RowSource;
 use crate::simd::{REACH, WholeStrips};
-use crate::sweep::{Merge, sweep_unchecked};
-use ndarray::{Array1, Array2};
+use crate::sweep::{Merge, Plan, sweep_unchecked};
+use ndarray::{Array1, Array2, Axis};
+use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Columns from which on the products take most of the time.
@@ -21,21 +22,14 @@ const COLUMNS: usize = 64;
 
 struct Sums {
     rows: i64,
-    /// Σ v (D).
-    first: Vec<f64>,
-    /// The lower triangle of Σ v vᵀ (D, D).
-    second: Vec<f64>,
+    /// Σ v and Σ v vᵀ.
     strips: WholeStrips,
 }
 
 impl Merge for Sums {
-    fn merge(&mut self, mut other: Self) {
-        self.strips.flush(&mut self.second);
-        other.strips.flush(&mut other.second);
+    fn merge(&mut self, other: Self) {
         self.rows += other.rows;
-        let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        add(&mut self.first, &other.first);
-        add(&mut self.second, &other.second);
+        self.strips.merge(other.strips);
     }
 }
 
@@ -55,19 +49,22 @@ fn median(column: &mut [f64]) -> Option<f64> {
     column.iter().all(|v| (v - median).abs() <= REACH).then_some(median)
 }
 
-/// The moments of a table of whole numbers without weights; `None` for any other, and for one with a cell that can't be used.
+/// The moments of a table of whole numbers without weights; `None` for any other, for one with a cell that can't be used, and on a processor
+/// without the instructions.
 pub(crate) fn moments(data: &dyn RowSource) -> Result<Option<Moments>> {
     let d = data.n_cols();
-    if d < COLUMNS || data.weights().is_some() {
+    if d < COLUMNS || data.weights().is_some() || !WholeStrips::are_fast() {
         return Ok(None);
     }
     let Some(centre) = centre(data)? else { return Ok(None) };
-    let new = || Sums { rows: 0, first: vec![0.0; d], second: vec![0.0; d * d], strips: WholeStrips::default() };
+    let new = || Sums { rows: 0, strips: WholeStrips::about(&centre) };
+    // what is exact is so however it is cut: enough parts for threads of unequal speed
+    let plan = Plan { leaves: 16, ..small_blocks(d, 4 * d * d) };
     // set by the first block that tells, which calls off the pass; whatever else was wrong is met again on the usual way
     let unfit = AtomicBool::new(false);
-    let found = sweep_unchecked(data, small_blocks(d, 8 * d * d), new, |sums, block| {
+    let found = sweep_unchecked(data, plan, new, |sums, block| {
         sums.rows += block.rows as i64;
-        if unfit.load(Ordering::Relaxed) || !sums.strips.add(block.x, &centre, &mut sums.first, &mut sums.second) {
+        if unfit.load(Ordering::Relaxed) || !sums.strips.add(block.x) {
             unfit.store(true, Ordering::Relaxed);
             return Err(ErrorKind::Cancelled.into());
         }
@@ -76,20 +73,21 @@ pub(crate) fn moments(data: &dyn RowSource) -> Result<Option<Moments>> {
     if unfit.into_inner() {
         return Ok(None);
     }
-    let mut sums = found?;
-    sums.strips.flush(&mut sums.second);
+    let sums = found?;
     let (n, rows) = (i128::from(sums.rows), sums.rows as f64);
+    let (first, second) = sums.strips.finish();
     let directions = if planted("moments_n_minus_1") { rows - 1.0 } else { rows };
-    let whole = |v: f64| v as i128;
+    // below 2⁵³, as `WholeStrips` says
+    let whole = |v: f64| i128::from(v as i64);
     let mut covariance = Array2::zeros((d, d));
-    for i in 0..d {
-        for j in 0..=i {
-            let scaled = n * whole(sums.second[i * d + j]) - whole(sums.first[i]) * whole(sums.first[j]);
-            covariance[[i, j]] = scaled as f64 / (rows * directions);
+    covariance.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(i, mut line)| {
+        for (j, entry) in line.iter_mut().enumerate().take(i + 1) {
+            let scaled = n * whole(second[i * d + j]) - whole(first[i]) * whole(first[j]);
+            *entry = scaled as f64 / (rows * directions);
         }
-    }
+    });
     linalg::mirror_lower(&mut covariance);
-    let mean = Array1::from(sums.first) / rows + Array1::from(centre);
+    let mean = Array1::from(first) / rows + Array1::from(centre);
     Ok(Some(Moments { weight: rows, rows: sums.rows as usize, mean, covariance }))
 }
 
@@ -97,7 +95,7 @@ pub(crate) fn moments(data: &dyn RowSource) -> Result<Option<Moments>> {
 mod tests {
     use super::*;
     use crate::rows::Rows;
-    use ndarray::{Axis, ShapeBuilder, Slice};
+    use ndarray::{ShapeBuilder, Slice};
 
     fn counts(rows: usize, columns: usize) -> Array2<f64> {
         Array2::from_shape_fn((rows, columns), |(i, j)| {

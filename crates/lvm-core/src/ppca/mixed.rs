@@ -19,18 +19,18 @@
 
 mod passes;
 
-use super::lanczos::{self, Ritz};
 use super::{Spectrum, fix_signs};
 use crate::error::{ErrorKind, Result};
 use crate::fit::Passes;
 use crate::linalg;
+use crate::linalg::lanczos::{self, Look, Ritz};
 use crate::linear_gaussian::LOG_2PI;
 use crate::moments::{Moments, provisional_centre, small_blocks};
 use crate::random::{Purpose, stream};
 use crate::rows::{RowSource, n_present};
 use crate::simd::{SingleStrips, SingleSums, single_roundings};
 use crate::sweep::{LARGEST, Merge, sweep_unchecked};
-use ndarray::{Array1, Array2, Axis, CowArray, Ix2, Slice};
+use ndarray::{Array1, Array2, ArrayView2, Axis, CowArray, Ix2, Slice};
 use passes::{Gathered, scores};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -41,6 +41,8 @@ const TOLERANCE: f64 = 1e-12;
 /// The bound on the angle between V and the eigenvectors that is let pass. Rounding to f32 leaves angles about a hundredth of it where gaps
 /// are a tenth of λ_q.
 const ANGLE: f64 = 1e-4;
+/// Vectors in a block of the Lanczos process.
+const BLOCK: usize = 24;
 /// How many times its estimate is taken for B.
 const SAFETY: f64 = 30.0;
 /// The least share of the variance that the first q axes may leave.
@@ -198,20 +200,29 @@ impl Sketch<'_> {
 
     /// V with a gap behind it, if [`nothing_missed`](Self::nothing_missed); `None` if there is none that single precision can tell.
     fn cut(&self, q: usize) -> Result<Option<Cut>> {
-        let enough = |ritz: &Ritz| {
+        let look = |ritz: &Ritz| {
             let m = cut_after(&ritz.values, q);
             let values = ritz.values.slice_axis(Axis(0), Slice::from(..m)).to_owned();
             let (beyond, noise) = (ritz.values[m], self.noise(&ritz.values, q));
-            if !(noise > 0.0) || !(values[m - 1] > beyond) {
-                return false;
+            // Ritz values lie below the eigenvalues, so that this is more than the noise: σ² is a difference of tr S and Σ λ_i, and must
+            // not cost digits
+            if !(noise * (self.centre.len() - q) as f64 >= LEAST_REST * self.total) {
+                return Look::Hopeless;
+            }
+            if !(values[m - 1] > beyond) {
+                return Look::More;
             }
             let costs = costs(&values, beyond, noise);
             let lost: f64 = costs.iter().zip(&ritz.residuals).map(|(c, r)| c * r * r).sum();
             // a thousandth of what the certificate will let pass: what f32 leaves is more
             let close = ritz.residuals.iter().zip(&values).all(|(r, v)| *r <= 1e-3 * ANGLE * (v - beyond));
-            close && SAFETY * lost <= 1e-3 * TOLERANCE * self.size_of_likelihood(&ritz.values, q)
+            let little = SAFETY * lost <= 1e-3 * TOLERANCE * self.size_of_likelihood(&ritz.values, q);
+            if close && little { Look::Enough } else { Look::More }
         };
-        let Some(ritz) = lanczos::leading(self.covariance.view(), 6 * (q + BEYOND), enough)? else { return Ok(None) };
+        let mut rng = stream(0, Purpose::Projection, 1);
+        let start = Array2::from_shape_simple_fn((self.centre.len(), BLOCK), || StandardNormal.sample(&mut rng));
+        let apply = |x: ArrayView2<'_, f64>| linalg::matmul_by_bands(self.covariance.view(), x);
+        let Some(ritz) = lanczos::leading(apply, start.view(), 13 * (q + BEYOND) / 2, look)? else { return Ok(None) };
         let m = cut_after(&ritz.values, q);
         let middle = 0.5 * (ritz.values[m - 1] + ritz.values[m]);
         let cut = Cut {
@@ -220,11 +231,6 @@ impl Sketch<'_> {
             middle,
             beyond: middle + self.error(),
         };
-        // σ² is a difference of tr S and Σ λ_i: it must not cost digits
-        let rest = self.noise(&cut.values, q) * (self.centre.len() - q) as f64;
-        if rest < LEAST_REST * self.total {
-            return Ok(None);
-        }
         let told_apart = cut.values[m - 1] - cut.beyond > 0.5 * (cut.values[m - 1] - middle);
         Ok(told_apart.then_some(cut))
     }

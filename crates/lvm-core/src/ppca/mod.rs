@@ -2,7 +2,6 @@
 
 mod complete;
 mod em;
-mod lanczos;
 mod minka;
 mod mixed;
 mod ml;

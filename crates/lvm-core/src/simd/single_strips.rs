@@ -9,7 +9,7 @@ use super::strips::{CAPACITY, Weighted};
 use pulp::{Simd, WithSimd};
 
 /// Numbers of a row in a strip: f32 in the widest vector.
-pub(super) const STRIP: usize = 16;
+const STRIP: usize = 16;
 /// Sums of CAPACITY rows added up in f32.
 const FOLD: usize = 16;
 
@@ -75,7 +75,7 @@ impl SingleStrips {
     fn multiply(&mut self) {
         let rows = std::mem::take(&mut self.rows);
         let padded = self.dim.next_multiple_of(STRIP);
-        super::run(OuterProducts::<false> { v: self.v.get(), rows, sums: self.sums.get_mut(), padded });
+        super::run(OuterProducts { v: self.v.get(), rows, sums: self.sums.get_mut(), padded });
         self.sums_added += 1;
     }
 
@@ -91,11 +91,11 @@ pub(crate) const fn roundings() -> f64 {
 }
 
 /// Adds the sums in f32 to those in f64 and begins them anew.
-pub(super) struct Fold<'a> {
-    pub(super) sums: &'a mut [f32],
-    pub(super) padded: usize,
-    pub(super) second: &'a mut [f64],
-    pub(super) dim: usize,
+struct Fold<'a> {
+    sums: &'a mut [f32],
+    padded: usize,
+    second: &'a mut [f64],
+    dim: usize,
 }
 
 impl WithSimd for Fold<'_> {
@@ -175,21 +175,20 @@ fn gather(
     squares.copy_from_slice(&square[..columns]);
 }
 
-/// Adds the lower triangle of Σ_n v_n v_nᵀ, as `simd::OuterProducts` does in f64. With SPARSE, rows in which the columns of a tile are all
-/// zero are passed over.
-pub(super) struct OuterProducts<'a, const SPARSE: bool> {
+/// Adds the lower triangle of Σ_n v_n v_nᵀ, as `simd::OuterProducts` does in f64.
+struct OuterProducts<'a> {
     /// Strips of sixteen columns, each row by row, CAPACITY rows from one to the next; columns from D on are 0.
-    pub(super) v: &'a [f32],
-    pub(super) rows: usize,
+    v: &'a [f32],
+    rows: usize,
     /// The sums (P, P) with P columns, D rounded up to whole strips.
-    pub(super) sums: &'a mut [f32],
-    pub(super) padded: usize,
+    sums: &'a mut [f32],
+    padded: usize,
 }
 
 /// The rows of a strip.
 type Strip = [[f32; STRIP]; CAPACITY];
 
-impl<const SPARSE: bool> WithSimd for OuterProducts<'_, SPARSE> {
+impl WithSimd for OuterProducts<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -199,18 +198,13 @@ impl<const SPARSE: bool> WithSimd for OuterProducts<'_, SPARSE> {
     }
 }
 
-impl<const SPARSE: bool> OuterProducts<'_, SPARSE> {
+impl OuterProducts<'_> {
     #[inline(always)]
     fn lower<S: Simd, const H: usize, const W: usize>(self, simd: S) {
         let strips: &[Strip] = self.v.as_chunks::<STRIP>().0.as_chunks::<CAPACITY>().0;
-        let mut present = Present::default();
         for (i, sums) in self.sums.chunks_exact_mut(STRIP * self.padded).enumerate() {
-            let b = &strips[i];
-            if SPARSE {
-                present.find::<H>(b, self.rows);
-            }
             for j in (0..=i).step_by(W) {
-                let to = Tiles { b, rows: self.rows, present: SPARSE.then_some(&present), sums: &mut *sums, j, padded: self.padded };
+                let to = Tiles { b: &strips[i], rows: self.rows, sums: &mut *sums, j, padded: self.padded };
                 match i + 1 - j {
                     1 => to.add::<S, H, 1>(simd, [&strips[j]]),
                     2 => to.add::<S, H, 2>(simd, [&strips[j], &strips[j + 1]]),
@@ -221,44 +215,10 @@ impl<const SPARSE: bool> OuterProducts<'_, SPARSE> {
     }
 }
 
-/// The rows in which H columns of a strip are not all zero, for each H columns of it.
-struct Present {
-    rows: [[u8; CAPACITY]; STRIP],
-    count: [usize; STRIP],
-}
-
-impl Default for Present {
-    fn default() -> Self {
-        Present { rows: [[0; CAPACITY]; STRIP], count: [0; STRIP] }
-    }
-}
-
-impl Present {
-    #[inline(always)]
-    fn find<const H: usize>(&mut self, strip: &Strip, rows: usize) {
-        for (group, (list, count)) in self.rows.iter_mut().zip(&mut self.count).take(STRIP / H).enumerate() {
-            let mut next = 0;
-            for (row, numbers) in strip.iter().enumerate().take(rows) {
-                // written always and kept if there is anything, lest the processor guess wrong
-                list[next % CAPACITY] = row as u8;
-                next += usize::from(numbers[group * H..][..H].iter().any(|v| *v != 0.0));
-            }
-            *count = next;
-        }
-    }
-
-    #[inline(always)]
-    fn rows(&self, group: usize) -> impl Iterator<Item = usize> {
-        self.rows[group][..self.count[group]].iter().map(|&row| usize::from(row))
-    }
-}
-
 /// Sums of the rows of one strip.
 struct Tiles<'a> {
     b: &'a Strip,
     rows: usize,
-    /// Those that are not passed over, if any are.
-    present: Option<&'a Present>,
     sums: &'a mut [f32],
     j: usize,
     padded: usize,
@@ -270,10 +230,7 @@ impl Tiles<'_> {
     fn add<S: Simd, const H: usize, const W: usize>(self, simd: S, a: [&Strip; W]) {
         for top in (0..STRIP).step_by(H) {
             for part in 0..STRIP / S::F32_LANES {
-                let tile = match self.present {
-                    Some(present) => tile::<S, H, W>(simd, self.b, a, present.rows(top / H), (top, part)),
-                    None => tile::<S, H, W>(simd, self.b, a, 0..self.rows, (top, part)),
-                };
+                let tile = tile::<S, H, W>(simd, self.b, a, self.rows, (top, part));
                 for (line, tile) in self.sums.chunks_exact_mut(self.padded).skip(top).zip(&tile) {
                     for (w, &value) in tile.iter().enumerate() {
                         let first = (self.j + w) * STRIP + part * S::F32_LANES;
@@ -292,15 +249,13 @@ fn tile<S: Simd, const H: usize, const W: usize>(
     simd: S,
     b: &Strip,
     a: [&Strip; W],
-    rows: impl Iterator<Item = usize>,
+    rows: usize,
     (top, part): (usize, usize),
 ) -> [[S::f32s; W]; H] {
     let mut sums = [[simd.splat_f32s(0.0); W]; H];
-    for row in rows {
-        // what the compiler can see of it: no index is checked
-        let row = row % CAPACITY;
+    for (row, b) in b.iter().enumerate().take(rows) {
         let x: [S::f32s; W] = std::array::from_fn(|w| S::as_simd_f32s(&a[w][row]).0[part]);
-        let y = &b[row][top..top + H];
+        let y = &b[top..top + H];
         for h in 0..H {
             let y = simd.splat_f32s(y[h]);
             for w in 0..W {
@@ -341,7 +296,7 @@ mod tests {
                 for (rows, roots) in rows.chunks(CAPACITY).zip(roots.chunks(CAPACITY)) {
                     let (mut v, mut single) = (vec![f32::NAN; CAPACITY * padded], vec![0.0; padded * padded]);
                     Gather { from: Weighted { rows, roots, ..all }, scale, to: 0, v: &mut v, sums: &mut sums }.with_simd(Scalar);
-                    OuterProducts::<false> { v: &v, rows: rows.len(), sums: &mut single, padded }.with_simd(Scalar);
+                    OuterProducts { v: &v, rows: rows.len(), sums: &mut single, padded }.with_simd(Scalar);
                     Fold { sums: &mut single, padded, second: sums.second, dim }.with_simd(Scalar);
                 }
             } else {
