@@ -225,7 +225,14 @@ impl FaMl {
                 let start = self.start.psi(f.sample, f.factors, seed, restart)?;
                 // a step of superlinear convergence says nothing about the next: only the gradient ends it
                 let stopping = Stopping { tolerance: 0.0, ..self.stopping };
-                run_restart(&QuasiNewton { start, resumed: self.start.model().is_some(), floor, gradient_tolerance }, f, stopping, seed, count, watch)
+                run_restart(
+                    &QuasiNewton { start, resumed: self.start.model().is_some(), floor, gradient_tolerance },
+                    f,
+                    stopping,
+                    seed,
+                    count,
+                    watch,
+                )
             }
             // a matrix has no rows to accelerate over, and EM on it costs little
             Method::Em | Method::Squarem => {
@@ -278,7 +285,8 @@ impl FaMl {
             let start = self.start.psi(f.sample, f.factors, seed, 0)?;
             let stopping = Stopping { max_iterations: 50, tolerance: 0.0 };
             // far from its floor: a start must leave EM room to move
-            fit::run(&QuasiNewton { start, resumed: false, floor: 0.01, gradient_tolerance: 1e-6 }, f, stopping, seed, &mut fit::unwatched)?.model
+            fit::run(&QuasiNewton { start, resumed: false, floor: 0.01, gradient_tolerance: 1e-6 }, f, stopping, seed, &mut fit::unwatched)?
+                .model
         } else {
             self.start.solution(f, seed, restart)?
         };

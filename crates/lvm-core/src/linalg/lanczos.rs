@@ -129,9 +129,8 @@ mod tests {
         let lambda = Array1::from_shape_fn(d, |i| 0.9_f64.powi(i as i32));
         let a = (&axes * &lambda).dot(&axes.t());
         let start: Array2<f64> = Array2::from_shape_simple_fn((d, 24), || StandardNormal.sample(&mut rng));
-        let find = |a: &Array2<f64>, start: &Array2<f64>, look: &dyn Fn(&Ritz) -> Look| {
-            leading(|x| a.dot(&x), start.view(), 48, look).unwrap()
-        };
+        let find =
+            |a: &Array2<f64>, start: &Array2<f64>, look: &dyn Fn(&Ritz) -> Look| leading(|x| a.dot(&x), start.view(), 48, look).unwrap();
         let small = |ritz: &Ritz| if ritz.residuals.iter().take(6).all(|r| *r < 1e-9) { Look::Enough } else { Look::More };
         let ritz = find(&a, &start, &small).unwrap();
         let vectors = ritz.vectors(6);

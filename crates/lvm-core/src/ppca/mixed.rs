@@ -23,7 +23,7 @@ use super::{Spectrum, fix_signs};
 use crate::error::{ErrorKind, Result};
 use crate::fit::Passes;
 use crate::linalg;
-use crate::linalg::lanczos::{self, Look, Ritz};
+use crate::linalg::lanczos::{Look, Ritz, leading};
 use crate::linear_gaussian::LOG_2PI;
 use crate::moments::{Moments, provisional_centre, small_blocks};
 use crate::random::{Purpose, stream};
@@ -209,12 +209,9 @@ impl Sketch<'_> {
             if !(noise * (self.centre.len() - q) as f64 >= LEAST_REST * self.total) {
                 return Look::Hopeless;
             }
-            if !(values[m - 1] > beyond) {
-                return Look::More;
-            }
             let costs = costs(&values, beyond, noise);
             let lost: f64 = costs.iter().zip(&ritz.residuals).map(|(c, r)| c * r * r).sum();
-            // a thousandth of what the certificate will let pass: what f32 leaves is more
+            // a thousandth of what the certificate will let pass: what f32 leaves is more; false without a gap
             let close = ritz.residuals.iter().zip(&values).all(|(r, v)| *r <= 1e-3 * ANGLE * (v - beyond));
             let little = SAFETY * lost <= 1e-3 * TOLERANCE * self.size_of_likelihood(&ritz.values, q);
             if close && little { Look::Enough } else { Look::More }
@@ -222,7 +219,7 @@ impl Sketch<'_> {
         let mut rng = stream(0, Purpose::Projection, 1);
         let start = Array2::from_shape_simple_fn((self.centre.len(), BLOCK), || StandardNormal.sample(&mut rng));
         let apply = |x: ArrayView2<'_, f64>| linalg::matmul_by_bands(self.covariance.view(), x);
-        let Some(ritz) = lanczos::leading(apply, start.view(), 13 * (q + BEYOND) / 2, look)? else { return Ok(None) };
+        let Some(ritz) = leading(apply, start.view(), 13 * (q + BEYOND) / 2, look)? else { return Ok(None) };
         let m = cut_after(&ritz.values, q);
         let middle = 0.5 * (ritz.values[m - 1] + ritz.values[m]);
         let cut = Cut {

@@ -8,6 +8,7 @@ mod gmm_query;
 mod gmm_refusals;
 mod laws;
 mod limits;
+mod linalg;
 mod numerics;
 mod ppca;
 mod regressions;
