@@ -37,10 +37,9 @@ pub(super) fn leading(
             _ => (start(d, width), COLD_AND_ROUGH),
         };
         let apply = |x: ArrayView2<'_, f64>| linalg::matmul_by_bands(c.view(), (&x * &s).view()) * s;
-        // below this, rounding in A u is all there is
-        let rounding = 8.0 * f64::EPSILON * (d as f64).sqrt();
         let look = |ritz: &Ritz| {
-            let smallest = rounding * ritz.values[0];
+            // below this, rounding in A u is all there is; residuals of the recurrence fall on
+            let smallest = f64::EPSILON * ritz.values[0];
             let close = |(r, v): (&f64, &f64)| *r <= (accuracy * v.abs()).max(smallest);
             if ritz.residuals.iter().zip(&ritz.values).take(q).all(close) { Look::Enough } else { Look::More }
         };

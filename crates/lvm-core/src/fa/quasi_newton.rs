@@ -20,13 +20,15 @@ use ndarray::{Array1, Array2, Axis};
 const STEPS: usize = 12;
 const STEPS_FROM_AFAR: usize = 4;
 /// The derivative of the mean log-likelihood from which on a start is far away.
-const AFAR: f64 = 0.1;
+const AFAR: f64 = 1.0;
 /// Residual of the eigenpairs, where they are not all computed, at the end of an iteration, and that of a point far from the optimum: it
 /// enters F squared.
-const SHARP: f64 = 1e-11;
+const SHARP: f64 = 1e-13;
 const ROUGH: f64 = 1e-6;
 /// Residual of the eigenpairs at a start that is a guess.
 const GUESS: f64 = 1e-2;
+/// The derivative from which on a step needs no more than its direction.
+const GROSS: f64 = 0.1;
 /// The gradient from which on a point is far from the optimum.
 const FAR: f64 = 1e-3;
 /// Longest step of one log ψ_j.
@@ -243,7 +245,8 @@ impl QuasiNewton {
     ) -> Result<bool> {
         let old = &state.point;
         let largest = state.largest(free);
-        let accuracy = (1e-2 * largest).clamp(1e-12, 1e-2);
+        // L-BFGS learns from differences of gradients, which must be right to be worth keeping
+        let accuracy = (if largest > GROSS { 1e-2 } else { 1e-5 } * largest).clamp(SHARP, 1e-2);
         // what rounding makes of F, and inexact eigenpairs: their error enters it squared
         let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
         let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64) + inexact;
