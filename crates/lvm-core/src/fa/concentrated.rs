@@ -57,7 +57,7 @@ impl<'a> Concentrated<'a> {
     }
 
     /// F, its gradient and the eigenpairs at ψ. `warm` gives leading eigenvectors to start from, `accuracy` is how small the residual
-    /// of an eigenpair must be relative to θ_1; both matter only where the spectrum is not computed in full.
+    /// of an eigenpair must be relative to its θ; both matter only where the spectrum is not computed in full.
     pub(super) fn at(&self, psi: Array1<f64>, warm: Option<&Point>, accuracy: f64) -> Result<Point> {
         let d = psi.len();
         let x = psi.mapv(f64::ln);
