@@ -31,6 +31,8 @@ pub(super) struct Point {
     pub(super) x: Array1<f64>,
     /// F.
     pub(super) value: f64,
+    /// What rounding can make of F.
+    pub(super) rounding: f64,
     /// ∂F/∂x (D).
     pub(super) gradient: Array1<f64>,
     /// r, the number of leading eigenvalues above 1, at most q.
@@ -75,6 +77,7 @@ impl<'a> Concentrated<'a> {
         let active = theta.iter().take(self.factors).take_while(|t| **t > 1.0).count();
         let leading: f64 = theta.iter().take(active).map(|t| 1.0 + t.ln()).sum();
         let (rest, gradient);
+        let mut terms = d as f64;
         if theta.len() == d {
             rest = theta.iter().skip(active).sum();
             let tail = u.slice_axis(Axis(1), Slice::from(active..));
@@ -83,13 +86,16 @@ impl<'a> Concentrated<'a> {
             gradient = squares.dot(&misfit);
         } else {
             let diagonal = &self.sample.variance / &psi;
+            // a difference of large numbers where some ψ_j is small
+            terms += 0.25 * diagonal.sum();
             rest = diagonal.sum() - theta.iter().take(active).sum::<f64>();
             let head = u.slice_axis(Axis(1), Slice::from(..active)).mapv(|u| u * u);
             let lift = theta.slice_axis(Axis(0), Slice::from(..active)).mapv(|t| t - 1.0);
             gradient = 1.0 - &diagonal + head.dot(&lift);
         }
         let value = x.sum() + leading + rest;
-        Ok(Point { psi, x, value, gradient, active, theta, u })
+        let rounding = 16.0 * f64::EPSILON * (value.abs() + terms);
+        Ok(Point { psi, x, value, rounding, gradient, active, theta, u })
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn leading(
             let close = |(r, v): (&f64, &f64)| *r <= (accuracy * v.abs()).max(smallest);
             if ritz.residuals.iter().zip(&ritz.values).take(q).all(close) { Look::Enough } else { Look::More }
         };
-        if let Some(ritz) = lanczos::leading(apply, start.view(), blocks * width, look)? {
+        if let Some(ritz) = lanczos::leading(apply, start.view(), (blocks * width).min(lanczos::most(d, width)), look)? {
             let vectors = ritz.vectors(width);
             return Ok((ritz.values.slice_axis(Axis(0), Slice::from(..q)).to_owned(), vectors));
         }

@@ -37,7 +37,7 @@ const LONGEST: f64 = 2.0;
 const NEAR_FLOOR: f64 = 0.03;
 /// Halvings of a step at most.
 const HALVINGS: usize = 30;
-/// A search that finds no better point has converged to rounding if the gradient is below this.
+/// A search that finds no better point has converged to rounding if the gradient is below this, or below what rounding makes of F.
 const ROUNDING: f64 = 1e-6;
 
 /// The algorithm: ψ_free ← ψ_free exp(−α H⁻¹ ∂F/∂log ψ), α by backtracking. An iteration is one such step with the Hessian, and up to
@@ -60,8 +60,19 @@ pub(super) struct State {
     factors: usize,
     /// (Δx, Δ ∂F/∂x), newest last.
     pairs: Vec<(Array1<f64>, Array1<f64>)>,
+    rest: Rest,
+    /// An iteration has led back to where it began: the next would be the same.
+    stuck: bool,
+}
+
+/// Whether steps have come to rest, and why.
+#[derive(Clone, Copy, PartialEq)]
+enum Rest {
+    No,
+    /// The gradient is within its tolerance.
+    Flat,
     /// No better point is to be found.
-    settled: bool,
+    Exhausted,
 }
 
 /// A positive definite model of the Hessian.
@@ -96,20 +107,25 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
         let floor = &f.sample.variance * if planted("fa_psi_unfloored") { 1e-200 } else { self.floor };
         let mut psi = self.start.clone();
         ndarray::Zip::from(&mut psi).and(&floor).and(&f.sample.variance).for_each(|psi, floor, v| *psi = psi.clamp(*floor, *v));
-        let point = if self.resumed { anew(f, psi)? } else { f.at(psi, None, GUESS)? };
-        Ok(State { point, floor, factors: f.factors, pairs: Vec::new(), settled: false })
+        let point = if self.resumed { self.anew(f, psi, &floor)? } else { f.at(psi, None, GUESS)? };
+        Ok(State { point, floor, factors: f.factors, pairs: Vec::new(), rest: Rest::No, stuck: false })
     }
 
     fn step(&self, state: &mut State, f: &Concentrated<'_>) -> Result<Step> {
         if state.point.is_full() {
-            if !state.settled {
+            if state.rest == Rest::No {
                 self.improve(state, f)?;
             }
         } else {
             self.improve_often(state, f)?;
         }
         let largest = state.largest(&state.free(self.gradient_tolerance));
-        let converged = state.settled && self.gradient_tolerance >= 0.0 && largest <= self.gradient_tolerance.max(ROUNDING);
+        let converged = self.gradient_tolerance >= 0.0
+            && match state.rest {
+                Rest::No => false,
+                Rest::Flat => largest <= self.gradient_tolerance,
+                Rest::Exhausted => largest <= self.gradient_tolerance.max(ROUNDING).max(state.point.rounding),
+            };
         Ok(Step { objective: f.sample.mean_log_likelihood(state.point.value), converged, repairs: Vec::new() })
     }
 
@@ -118,19 +134,16 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
     }
 }
 
-/// The point at ψ, as a function of nothing else.
-fn anew(f: &Concentrated<'_>, psi: Array1<f64>) -> Result<Point> {
-    let point = f.at(psi, None, ROUGH)?;
-    let far = point.gradient.iter().any(|g| g.abs() > FAR);
-    if far || point.is_full() { Ok(point) } else { f.at(point.psi.clone(), Some(&point), SHARP) }
+/// The variables of a point that may move: all but those at the floor that the gradient keeps there.
+fn free(p: &Point, floor: &Array1<f64>, gradient_tolerance: f64) -> Vec<usize> {
+    let pushed = -2.0 * gradient_tolerance.max(1e-9);
+    (0..p.psi.len()).filter(|&j| p.psi[j] > floor[j] || p.gradient[j] < pushed).collect()
 }
 
 impl State {
     /// The variables that may move: all but those at the floor that the gradient keeps there.
     fn free(&self, gradient_tolerance: f64) -> Vec<usize> {
-        let p = &self.point;
-        let pushed = -2.0 * gradient_tolerance.max(1e-9);
-        (0..p.psi.len()).filter(|&j| p.psi[j] > self.floor[j] || p.gradient[j] < pushed).collect()
+        free(&self.point, &self.floor, gradient_tolerance)
     }
 
     /// Largest |∂ mean log-likelihood / ∂x_j| = ½ |∂F/∂x_j| of the free variables.
@@ -174,32 +187,45 @@ impl State {
 }
 
 impl QuasiNewton {
+    /// The point at ψ, as a function of nothing else.
+    fn anew(&self, f: &Concentrated<'_>, psi: Array1<f64>, floor: &Array1<f64>) -> Result<Point> {
+        let point = f.at(psi, None, ROUGH)?;
+        let far = free(&point, floor, self.gradient_tolerance).iter().any(|&j| point.gradient[j].abs() > FAR);
+        if far || point.is_full() { Ok(point) } else { f.at(point.psi.clone(), Some(&point), SHARP) }
+    }
+
     /// Steps with a memory of their own. Eigenvectors that are warm from them would be a memory too: they are computed anew.
     fn improve_often(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
+        if state.stuck {
+            return Ok(());
+        }
         let (start, value) = (state.point.psi.clone(), state.point.value);
         state.pairs.clear();
-        state.settled = false;
+        state.rest = Rest::No;
         let steps = if state.largest(&state.free(self.gradient_tolerance)) > AFAR { STEPS_FROM_AFAR } else { STEPS };
         for _ in 0..steps {
             self.improve(state, f)?;
-            if state.settled {
+            if state.rest != Rest::No {
                 break;
             }
         }
-        state.point = anew(f, state.point.psi.clone())?;
+        state.point = self.anew(f, state.point.psi.clone(), &state.floor)?;
         if state.point.value > value {
             // at the optimum steps are of the size of rounding: none is kept that leads away from it
-            state.point = anew(f, start)?;
-            state.settled = true;
+            state.point = self.anew(f, start.clone(), &state.floor)?;
+            state.rest = Rest::Exhausted;
+        }
+        if state.point.psi == start && state.point.value == value {
+            (state.rest, state.stuck) = (Rest::Exhausted, true);
         }
         Ok(())
     }
 
-    /// One accepted step, or `settled`.
+    /// One accepted step, or rest.
     fn improve(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
         let free = state.free(self.gradient_tolerance);
         if state.largest(&free) <= self.gradient_tolerance.max(0.0) {
-            return self.release(state, f);
+            return self.release(state, f, Rest::Flat);
         }
         let (curvature, exact) = state.curvature(&free);
         let mut d = state.direction(&free, &curvature)?;
@@ -226,7 +252,7 @@ impl QuasiNewton {
         }
         if !self.search(state, f, &free, &d, &vec![false; free.len()], HALVINGS)? {
             if state.pairs.is_empty() {
-                return self.release(state, f);
+                return self.release(state, f, Rest::Exhausted);
             }
             state.pairs.clear();
         }
@@ -249,7 +275,7 @@ impl QuasiNewton {
         let accuracy = (if largest > GROSS { 1e-2 } else { 1e-5 } * largest).clamp(SHARP, 1e-2);
         // what rounding makes of F, and inexact eigenpairs: their error enters it squared
         let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
-        let noise = 16.0 * f64::EPSILON * (old.value.abs() + old.psi.len() as f64) + inexact;
+        let noise = old.rounding + inexact;
         let mut alpha = 1.0;
         for _ in 0..tries {
             let mut psi = old.psi.clone();
@@ -282,8 +308,8 @@ impl QuasiNewton {
         Ok(false)
     }
 
-    /// Lifts the variable at its floor whose likelihood rises fastest when it is lifted; settled if there is none.
-    fn release(&self, state: &mut State, f: &Concentrated<'_>) -> Result<()> {
+    /// Lifts the variable at its floor whose likelihood rises fastest when it is lifted; if there is none, steps rest for `why`.
+    fn release(&self, state: &mut State, f: &Concentrated<'_>, why: Rest) -> Result<()> {
         let w = state.point.loadings(state.factors);
         let mut best: Option<(usize, f64)> = None;
         for j in (0..state.floor.len()).filter(|&j| state.point.psi[j] <= state.floor[j]) {
@@ -303,7 +329,7 @@ impl QuasiNewton {
                 return Ok(());
             }
         }
-        state.settled = true;
+        state.rest = why;
         Ok(())
     }
 }

@@ -58,8 +58,9 @@ pub(crate) fn moments(data: &dyn RowSource) -> Result<Option<Moments>> {
     }
     let Some(centre) = centre(data)? else { return Ok(None) };
     let new = || Sums { rows: 0, strips: WholeStrips::about(&centre) };
-    // what is exact is so however it is cut: enough parts for threads of unequal speed
-    let plan = Plan { leaves: 16, ..small_blocks(d, 4 * d * d) };
+    // what is exact is so however it is cut: enough parts for threads of unequal speed, where their sums need little memory
+    let plan = small_blocks(d, 10 * d * d);
+    let plan = if d <= 1024 { Plan { leaves: 16, ..plan } } else { plan };
     // set by the first block that tells, which calls off the pass; whatever else was wrong is met again on the usual way
     let unfit = AtomicBool::new(false);
     let found = sweep_unchecked(data, plan, new, |sums, block| {

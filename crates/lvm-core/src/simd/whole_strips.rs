@@ -1,8 +1,8 @@
-//! Sums of outer products of whole numbers, exact, in 16-bit arithmetic: at three to four times the rate of double precision.
+//! Sums of outer products of whole numbers, exact, in 16-bit arithmetic: at up to four times the rate of double precision.
 //!
 //! One instruction multiplies two pairs of 16-bit numbers and adds both products, in each lane of 32 bits: the sums of two rows at once.
 //! With numbers of magnitude [`REACH`] at most, the sums of [`CAPACITY`] rows stay within 32 bits; before they could leave them they go to
-//! f64, which holds all whole numbers below 2⁵³: more rows than memory has don't reach it.
+//! f64, which holds all whole numbers below 2⁵³: five hundred million rows of the largest numbers don't reach it.
 
 mod products;
 

@@ -244,6 +244,64 @@ fn many_columns_meet_the_exact_method() {
     assert!(more.objective() > newton.objective());
 }
 
+/// A factor model of many columns, and rows of it.
+fn many_columns(n: usize, d: usize, q: usize, seed: u64) -> (FactorAnalysis, Array2<f64>) {
+    let mut rng = stream(seed, Purpose::Sample, 0);
+    let w = Array2::from_shape_simple_fn((d, q), || rng.random_range(-1.0..1.0));
+    let psi = Array1::from_shape_simple_fn(d, || rng.random_range(0.2..2.0));
+    let truth = FactorAnalysis::new(Array1::zeros(d), w, psi).unwrap();
+    let z = truth.sample_z(n, &mut rng);
+    let x = truth.sample_x(&z, &mut rng).unwrap();
+    (truth, x)
+}
+
+#[test]
+fn many_columns_with_nearly_equal_ones_converge() {
+    // a pair of nearly equal columns is a factor of its own, whose eigenvalue is far above the others'
+    for (d, q) in [(120, 4), (200, 5)] {
+        for (noise, seed) in [(1e-2, 22), (3e-3, 23), (1e-4, 26), (1e-5, 28), (1e-6, 29), (1e-7, 30), (0.0, 32)] {
+            let (_, mut x) = many_columns(800, d, q, seed);
+            let mut rng = stream(seed, Purpose::Noise, 0);
+            let copy = x.column(0).mapv(|v| v + noise * rng.random_range(-1.0..1.0));
+            x.column_mut(1).assign(&copy);
+            let fitted = FaMl { factors: q, restarts: 4, ..Default::default() }.fit(&x, 1).unwrap();
+            assert_eq!(fitted.status, Status::Converged, "{d} columns, noise {noise:e}");
+            // the exact method shares nothing with it but the likelihood, and finds nothing better
+            let stopping = Stopping { max_iterations: 20, tolerance: 0.0 };
+            let start = Start::Parameters(fitted.model.clone());
+            let on = FaMl { factors: q, method: Method::Ecme, start, stopping, ..Default::default() }.fit(&x, 1).unwrap();
+            // where both ψ of the pair are at their floor, F is a difference of numbers of 1e9
+            let rounding = if fitted.repairs.is_empty() { 1e-11 } else { 1e-14 * 1e9 };
+            assert_close("objective", [on.objective()], [fitted.objective()], rounding);
+        }
+    }
+}
+
+#[test]
+fn many_columns_resume_and_take_an_exact_covariance() {
+    let (truth, x) = many_columns(600, 130, 3, 31);
+    let steps = |n, start| {
+        let stopping = Stopping { max_iterations: n, tolerance: 0.0 };
+        FaMl { factors: 3, start, restarts: 1, stopping, ..Default::default() }.fit(&x, 1).unwrap()
+    };
+    let whole = steps(4, Start::default());
+    let first = steps(2, Start::default());
+    let second = steps(2, Start::Parameters(first.model));
+    assert_eq!(whole.trace[2..], second.trace[..]);
+    assert_eq!(whole.model, second.model);
+
+    // from next to the answer: the residual of the covariance is of the size of rounding, and the likelihood has its value at the truth
+    let s = truth.covariance();
+    for off in [1e-2_f64, 1e-6, 1e-10] {
+        let start = Array1::from_shape_fn(130, |j| truth.noise_variances()[j] * if j % 2 == 0 { off.exp() } else { (-off).exp() });
+        let start = Start::Uniquenesses(&start / &s.diag());
+        let fitted = FaMl { factors: 3, start, restarts: 1, ..Default::default() }.fit_covariance(s.view(), 600.0, 1).unwrap();
+        assert_eq!(fitted.status, Status::Converged);
+        // a gradient of 1e-9, with the least eigenvalues of the information about 0.1
+        assert_close("psi", fitted.model.noise_variances() / truth.noise_variances(), Array1::ones(130), 1e-7);
+    }
+}
+
 #[test]
 fn fewer_rows_than_columns() {
     // 40 rows of 60 columns: S is singular, two strong factors are not
