@@ -80,8 +80,8 @@ impl Emit<'_> {
     }
 }
 
-/// Says before any work whether a model file can be written there.
-pub(crate) fn check_model_target(target: Option<&Path>) -> Outcome {
+/// Says before any work whether a model file can be written there, which must not be the place of the table it is fitted to.
+pub(crate) fn check_model_target(target: Option<&Path>, data: &Path) -> Outcome {
     let Some(path) = target else { return Ok(()) };
     match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
         Some(ending @ ("csv" | "tsv" | "txt" | "npy" | "npz" | "gz" | "mtx")) => {
@@ -89,7 +89,7 @@ pub(crate) fn check_model_target(target: Option<&Path>) -> Outcome {
             Err(Failure::usage(format!("{shown}: -o takes the model here, and .{ending} is the ending of a table; use .lvm, say")))
         }
         _ if path == Path::new("-") => Err(Failure::usage("-o -: a model is not text for standard output; name a file, such as model.lvm")),
-        _ => check_folder(path),
+        _ => check_free(path, &[Some(data)]).and_then(|()| check_folder(path)),
     }
 }
 
@@ -100,14 +100,19 @@ pub(crate) fn check_table_target(target: Option<&Path>, taken: &[Option<&Path>])
     if path == Path::new("-") {
         return Err(Failure::usage("-o -: without -o the table goes to standard output; leave it out"));
     }
-    if taken.iter().flatten().any(|other| place(other) == place(path)) {
-        let message = "this command has another use for that file, whose content would be lost; name another one";
-        return Err(Failure::usage(format!("{}: {message}", path.display())));
-    }
+    check_free(path, taken)?;
     match path.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
         Some("csv" | "tsv" | "npy") => check_folder(path),
         _ => Err(Failure::usage(format!("{}: the ending says the format; use .csv, .tsv or .npy", path.display()))),
     }
+}
+
+fn check_free(path: &Path, taken: &[Option<&Path>]) -> Outcome {
+    if taken.iter().flatten().any(|other| place(other) == place(path)) {
+        let message = "this command has another use for that file, whose content would be lost; name another one";
+        return Err(Failure::usage(format!("{}: {message}", path.display())));
+    }
+    Ok(())
 }
 
 /// One name for all the ways to name a file, which need not be there yet.

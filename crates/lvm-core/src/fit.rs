@@ -165,9 +165,9 @@ impl<M> Fitted<M> {
         self.trace.last().copied().unwrap_or(f64::NAN)
     }
 
-    /// Whether a covariance had to be held at the floor, so that the likelihood is bounded by nothing but the floor.
+    /// Whether a covariance, or the noise of PPCA, had to be held at the floor, so that the likelihood is bounded by nothing but the floor.
     pub fn is_floored(&self) -> bool {
-        self.repairs.iter().any(|r| matches!(r.kind, RepairKind::CovarianceFloored { .. }))
+        self.repairs.iter().any(|r| matches!(r.kind, RepairKind::CovarianceFloored { .. } | RepairKind::NoiseFloored { .. }))
     }
 
     /// The fit itself, unless it was cancelled: for uses in which half a fit is none, such as a fold of a cross-validation.

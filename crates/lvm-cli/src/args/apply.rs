@@ -1,6 +1,6 @@
 //! Commands that use a fitted model.
 
-use super::shared::{DataArgs, NewRowsArgs, at_least_one, seed};
+use super::shared::{DataArgs, NewRowsArgs, at_least_one, finite, from_zero, seed};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -93,10 +93,11 @@ pub(crate) struct SampleArgs {
     #[arg(short = 'n', long = "rows", value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) rows: usize,
     /// Draw from this component only, from 0 (mixtures)
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = from_zero)]
     pub(crate) component: Option<usize>,
     /// Draw x given this latent vector (PPCA and factor analysis)
-    #[arg(long, value_name = "Z1,Z2,..", value_delimiter = ',', allow_hyphen_values = true, conflicts_with = "component")]
+    #[arg(long, value_name = "Z1,Z2,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = finite,
+        conflicts_with = "component")]
     pub(crate) latent: Vec<f64>,
     /// Also write the latent that each row was drawn with
     #[arg(long)]

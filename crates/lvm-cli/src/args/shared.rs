@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use lvm_data::{Header, ReadOptions, Separator};
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::{Path, PathBuf};
 
 /// Which numbers of which file.
@@ -12,10 +13,10 @@ pub(crate) struct DataArgs {
     #[arg(value_name = "DATA", help_heading = "Arguments")]
     pub(crate) data: PathBuf,
     /// Use these columns only: names, or numbers from 1; separated by commas
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', allow_negative_numbers = true)]
     pub(crate) columns: Vec<String>,
     /// Leave these columns out: names, or numbers from 1; separated by commas
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', conflicts_with = "columns")]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', allow_negative_numbers = true, conflicts_with = "columns")]
     pub(crate) without: Vec<String>,
     /// This column holds row weights: weight w means that the row stands w times
     #[arg(long, value_name = "COLUMN")]
@@ -214,8 +215,25 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
         Err(_) if text.contains([',', ':', '-']) && !text.starts_with('-') => {
             Err("one whole number is needed here; lvm select tries several sizes".to_owned())
         }
-        Err(_) => Err("a whole number of at least 1 is needed".to_owned()),
+        Err(error) => Err(not_whole(&error, 1)),
     }
+}
+
+/// A count of at least zero, or an index from 0.
+pub(crate) fn from_zero(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|error| not_whole(&error, 0))
+}
+
+fn not_whole(error: &ParseIntError, least: usize) -> String {
+    match error.kind() {
+        IntErrorKind::PosOverflow => format!("at most {} is possible", usize::MAX),
+        _ => format!("a whole number of at least {least} is needed"),
+    }
+}
+
+/// A number that is none of NaN and the infinities.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|value| value.is_finite()).ok_or_else(|| "a finite number is needed".to_owned())
 }
 
 /// A seed.

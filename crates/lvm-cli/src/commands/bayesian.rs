@@ -18,7 +18,7 @@ use lvm_vi::cavi::mixture::{BayesianMixture, WeightPrior};
 use lvm_vi::cavi::multinomial_mixture::BayesianMultinomialMixture;
 
 pub(crate) fn fit_mixture(args: &FitBgmmArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let default = BayesianMixture::default();
     let vb = BayesianMixture {
         components: args.components,
@@ -42,7 +42,7 @@ pub(crate) fn fit_mixture(args: &FitBgmmArgs) -> Outcome {
 }
 
 pub(crate) fn fit_ppca(args: &FitBppcaArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let default = BayesianPpca::default();
     let vb = BayesianPpca { components: Some(args.components), stopping: stopping(&args.stopping, default.stopping), ..default };
     let input = open(&args.data, "Bayesian PCA")?;
@@ -53,7 +53,7 @@ pub(crate) fn fit_ppca(args: &FitBppcaArgs) -> Outcome {
 }
 
 pub(crate) fn fit_multinomial(args: &FitMultinomialArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let default = BayesianMultinomialMixture::default();
     let vb = BayesianMultinomialMixture {
         components: args.components,
@@ -73,7 +73,7 @@ pub(crate) fn fit_multinomial(args: &FitMultinomialArgs) -> Outcome {
 }
 
 pub(crate) fn fit_lda(args: &FitLdaArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     if args.online && args.run.restarts.is_some_and(|r| r > 1) {
         return Err(Failure::usage("--online makes one start; leave --restarts out, or --online"));
     }

@@ -36,7 +36,7 @@ pub(crate) fn run(command: FitCommand) -> Outcome {
 }
 
 fn fit_gmm(args: FitGmmArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let start = start(&args.init)?;
     let components = match (&start, args.components) {
         (_, Some(components)) => components,
@@ -106,7 +106,7 @@ pub(crate) fn stopping(args: &StoppingArgs, default: Stopping) -> Stopping {
 }
 
 fn fit_ppca(args: &FitPpcaArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let by_em = matches!(args.method, PpcaMethod::Em | PpcaMethod::PxEm) || (args.method == PpcaMethod::Auto && args.data.missing);
     check_ppca(args, by_em)?;
     let em = by_em.then(|| ppca_em(args)).transpose()?;
@@ -193,7 +193,7 @@ fn ppca_em(args: &FitPpcaArgs) -> Outcome<PpcaEm> {
 }
 
 fn fit_fa(args: &FitFaArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let mut ml = factor_analysis(&args.factor, args.data.missing)?;
     ml.factors = args.factors;
     ml.rotation = rotation(args.rotation);

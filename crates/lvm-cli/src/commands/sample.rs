@@ -39,8 +39,12 @@ pub(crate) fn run(args: &SampleArgs) -> Outcome {
         stored.refuse(&[("--means", args.means), ("--condition-from", args.neural.condition_from.is_some())])?;
         stored.refuse(&args.new.neural())?;
     }
+    check_room(args, &stored)?;
     let mut rng = stream(args.new.seed, Purpose::Sample, 0);
     let (latents, x) = draw(args, &stored, &mut rng)?;
+    if x.iter().any(|v| !v.is_finite()) {
+        return Err(Failure::fault(format!("{}: numbers too large for double precision were drawn; use a smaller --latent", stored.path)));
+    }
     let columns = stored.columns();
     let report = SampleReport {
         model: stored.family().name(),
@@ -63,6 +67,18 @@ pub(crate) fn run(args: &SampleArgs) -> Outcome {
         false => Numbers { columns, x },
     };
     Emit { what: "sample", out: &args.out, skipped: &[] as &[Skipped] }.emit(&numbers, &report)
+}
+
+/// Says before any work whether the rows have room in memory, twice: with their latents, and as they are put together.
+fn check_room(args: &SampleArgs, stored: &Stored) -> Outcome {
+    let numbers = args.rows.checked_mul(2 * stored.dim() + 2);
+    let room = numbers.is_some_and(|numbers| Vec::<f64>::new().try_reserve_exact(numbers).is_ok());
+    if room {
+        return Ok(());
+    }
+    let (rows, d) = (args.rows, stored.dim());
+    let message = format!("-n {rows}: so many rows of {d} numbers have no room in memory; draw fewer, several times with another --seed");
+    Err(Failure::fault(message))
 }
 
 fn draw(args: &SampleArgs, stored: &Stored, rng: &mut Stream) -> Outcome<(Latents, Array2<f64>)> {

@@ -26,7 +26,7 @@ pub(crate) fn run(command: SelectCommand) -> Outcome {
 }
 
 fn gmm(args: &SelectGmmArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let select = GmmSelect {
         components: sizes(&args.sizes, 1)?,
         covariances: args.covariance.iter().map(|s| shape(*s)).collect(),
@@ -47,7 +47,7 @@ fn gmm(args: &SelectGmmArgs) -> Outcome {
 }
 
 fn ppca(args: &SelectPpcaArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let select = PpcaSelect {
         components: sizes(&args.sizes, 0)?,
         criterion: match args.criterion {
@@ -67,7 +67,7 @@ fn ppca(args: &SelectPpcaArgs) -> Outcome {
 }
 
 fn fa(args: &SelectFaArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let select = FaSelect {
         factors: sizes(&args.sizes, 0)?,
         criterion: match args.criterion {

@@ -58,7 +58,7 @@ pub(crate) fn fit(report: &BoundReport) -> String {
         ("status", format!("{} after {done} (seed {}{starts})", status_name(report.status), report.seed)),
         ("ELBO", elbo(&report.bound)),
         ("in use", in_use(report.model, report.in_use, &report.parameters)),
-        ("repairs", repairs(&report.repairs)),
+        ("repairs", repairs(&report.repairs, &report.table.columns)),
     ]);
     text += "\n";
     text += &parameters(&report.parameters, &report.table.columns);

@@ -22,7 +22,7 @@ pub(crate) fn fit(report: &FitReport) -> String {
         ("log-likelihood", format!("{}  ({} nats per row)", number(report.log_likelihood), number(report.mean_log_likelihood))),
         ("BIC", format!("{}  (lower is better; {})", number(report.bic), count(report.n_parameters, "free parameter"))),
         ("AIC", number(report.aic)),
-        ("repairs", repairs(&report.repairs)),
+        ("repairs", repairs(&report.repairs, &report.table.columns)),
     ]);
     text += "\n";
     text += &parameters(&report.parameters, &report.table.columns);
@@ -135,7 +135,7 @@ pub(crate) fn info(report: &InfoReport) -> String {
             }
             Reached::Bound(bound) => lines.push(("ELBO", elbo(&bound))),
         }
-        lines.push(("repairs", repairs(&record.repairs)));
+        lines.push(("repairs", repairs(&record.repairs, &report.columns)));
     }
     if let Some(used) = report.in_use {
         lines.push(("in use", in_use(report.model, used, &report.parameters)));
@@ -178,7 +178,11 @@ pub(super) fn title(model: &str, parameters: &Parameters, d: usize) -> String {
 }
 
 pub(crate) fn table_line(table: &TableReport) -> String {
-    let weight = table.total_weight.map_or(String::new(), |w| format!(" of total weight {}", number(w)));
+    let weight = table.total_weight.map_or(String::new(), |w| {
+        let small =
+            if w < 0.5 * table.n as f64 { " (which BIC takes for the number of rows: weights are repetitions, not shares)" } else { "" };
+        format!(" of total weight {}{small}", number(w))
+    });
     format!("{}: {}{weight}, {}", table.data, count(table.n, "row"), count(table.d, "column"))
 }
 
@@ -211,11 +215,18 @@ pub(super) fn status_name(status: Status) -> &'static str {
     }
 }
 
-pub(super) fn repairs(repairs: &[Repair]) -> String {
+/// Repairs, with columns by their names.
+pub(super) fn repairs(repairs: &[Repair], columns: &[String]) -> String {
+    let named = |repair: &Repair| match &repair.kind {
+        RepairKind::Heywood { variable, .. } if *variable < columns.len() => {
+            repair.to_string().replace(&format!("variable {variable} "), &format!("{} ", columns[*variable]))
+        }
+        _ => repair.to_string(),
+    };
     match repairs.len() {
         0 => "none".to_owned(),
         n => {
-            let mut text: Vec<String> = repairs.iter().take(5).map(ToString::to_string).collect();
+            let mut text: Vec<String> = repairs.iter().take(5).map(named).collect();
             if n > 5 {
                 text.push(format!("and {} more; --json has them all", n - 5));
             }
@@ -297,6 +308,12 @@ fn next_steps(report: &FitReport) -> String {
         text +=
             "\na component that needed the floor sits on too few rows, or on rows without spread: likelihood and BIC then say little;\n";
         text += "fewer components (-k), a simpler --covariance or a ridge (--reg) is the remedy\n";
+    }
+    if report.repairs.iter().any(|repair| matches!(repair.kind, RepairKind::NoiseFloored { .. })) {
+        text += "\nthe components leave nothing for the noise: likelihood and BIC then say little; fewer components (-q) are the remedy\n";
+    }
+    if report.repairs.iter().any(|repair| matches!(repair.kind, RepairKind::Heywood { .. })) {
+        text += "\na factor has become one column (or a pair of nearly equal ones): fewer factors (-q) or no such columns are the remedy\n";
     }
     let data = &report.table.data;
     text += &match &report.output {

@@ -67,6 +67,21 @@ fn a_table_that_is_read_is_not_written_over() {
         folder.refused(line, 2, &[".csv: this command has another use for that file", "name another one"]);
     }
     assert_eq!(folder.read("faithful.csv"), before);
+    // nor by a model, whatever the name of the table
+    let folder = folder.with("table.dat", &before).with("table", &before);
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("table", folder.path("link")).unwrap();
+    for line in [
+        "fit gmm table.dat -k 2 -o table.dat",
+        "fit ppca table -q 1 -o ./table",
+        #[cfg(unix)]
+        "fit bgmm table -k 2 -o link",
+        "select gmm table.dat --max 2 -o table.dat",
+        "select ppca table.dat --max 1 -o table.dat",
+    ] {
+        folder.refused(line, 2, &["this command has another use for that file", "name another one"]);
+    }
+    assert_eq!((folder.read("table.dat"), folder.read("table")), (before.clone(), before));
 }
 
 #[test]

@@ -24,6 +24,16 @@ fn the_whole_table_and_the_winner() {
 }
 
 #[test]
+fn noise_at_the_floor_does_not_win() {
+    // four rows: with three centred directions nothing is left for the noise
+    let folder = Folder::new().with("few.csv", "a,b,c,d,e\n1,2,3,4,9\n2,1,0,5,3\n0,7,1,2,2\n4,4,2,1,0\n");
+    let text = folder.fine("select ppca few.csv --max 4");
+    assert!(text.contains("left aside") && text.contains("the noise was held at the floor"), "{text}");
+    assert!(text.lines().find(|l| l.starts_with('*')).is_some_and(|l| !l.contains("left aside")), "{text}");
+    assert!(folder.fine("fit ppca few.csv -q 3").contains("fewer components (-q)"));
+}
+
+#[test]
 fn the_table_for_people_marks_the_winner() {
     let text = faithful().fine("select gmm faithful.csv --max 2 --covariance full,tied");
     assert_eq!(text.lines().filter(|line| line.starts_with('*')).count(), 1);

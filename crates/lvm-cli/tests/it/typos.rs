@@ -28,6 +28,25 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn draws_that_are_too_many_or_too_far() {
+    let folder = iris();
+    folder.fine("fit gmm iris.csv -k 2 -o m.lvm");
+    folder.fine("fit ppca iris.csv -q 2 -o p.lvm");
+    for n in ["18446744073709551615", "9223372036854775807", "1000000000000000"] {
+        folder.refused(&format!("sample m.lvm -n {n}"), 1, &[n, "no room in memory", "draw fewer"]);
+        folder.refused(&format!("sample p.lvm -n {n}"), 1, &[n, "no room in memory"]);
+    }
+    folder.refused("sample m.lvm -n 99999999999999999999", 2, &["at most 18446744073709551615"]);
+    folder.refused("sample m.lvm -n 3 --component -1", 2, &["--component", "at least 0 is needed"]);
+    folder.refused("fit gmm iris.csv -k 2 --columns -1", 1, &["there is no column \"-1\""]);
+    for z in ["1,nan", "inf,0", "-inf,0"] {
+        folder.refused(&format!("sample p.lvm -n 3 --latent {z}"), 2, &["--latent", "a finite number is needed"]);
+    }
+    folder.refused("sample p.lvm -n 3 --latent 1.79e308,1.79e308", 1, &["too large", "--latent"]);
+    assert!(folder.fine("sample p.lvm -n 3 --latent -1,2").lines().count() == 4);
+}
+
+#[test]
 fn a_file_in_place_of_a_model() {
     let folder = iris();
     folder.refused("fit iris.csv", 2, &["lvm fit gmm iris.csv -k 3", "lvm fit ppca iris.csv -q 2"]);

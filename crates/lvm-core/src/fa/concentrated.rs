@@ -33,6 +33,8 @@ pub(super) struct Point {
     pub(super) value: f64,
     /// What rounding can make of F.
     pub(super) rounding: f64,
+    /// What inexact eigenpairs can make of the gradient: their residual.
+    pub(super) residual: f64,
     /// ∂F/∂x (D).
     pub(super) gradient: Array1<f64>,
     /// r, the number of leading eigenvalues above 1, at most q.
@@ -87,15 +89,17 @@ impl<'a> Concentrated<'a> {
         } else {
             let diagonal = &self.sample.variance / &psi;
             // a difference of large numbers where some ψ_j is small
-            terms += 0.25 * diagonal.sum();
+            terms += diagonal.sum();
             rest = diagonal.sum() - theta.iter().take(active).sum::<f64>();
             let head = u.slice_axis(Axis(1), Slice::from(..active)).mapv(|u| u * u);
             let lift = theta.slice_axis(Axis(0), Slice::from(..active)).mapv(|t| t - 1.0);
             gradient = 1.0 - &diagonal + head.dot(&lift);
         }
         let value = x.sum() + leading + rest;
+        // ∂F/∂x_j has θ u_j² in it, and u errs by the residual relative to θ, once or twice
+        let residual = if theta.len() == d { 0.0 } else { 4.0 * accuracy * theta.first().copied().unwrap_or(0.0) };
         let rounding = 16.0 * f64::EPSILON * (value.abs() + terms);
-        Ok(Point { psi, x, value, rounding, gradient, active, theta, u })
+        Ok(Point { psi, x, value, rounding, residual, gradient, active, theta, u })
     }
 }
 
@@ -155,6 +159,13 @@ impl Point {
     pub(super) fn fisher(&self, variables: &[usize]) -> Fisher {
         let head = self.u.slice_axis(Axis(1), Slice::from(..self.active)).select(Axis(0), variables);
         Fisher::new(head, variables.iter().map(|&j| self.gradient[j].abs() + 1e-12).collect())
+    }
+
+    /// What the residual of an eigenpair, relative to θ, can be magnified by on the way to ∂F/∂x_j: θ u_j², of which a share of 1/D is usual,
+    /// all of it where some ψ_j are so small that an eigenvector is theirs.
+    pub(super) fn magnified(&self) -> f64 {
+        let largest = self.theta.first().copied().unwrap_or(0.0);
+        if largest > 1e3 * self.x.len() as f64 { largest } else { 1.0 }
     }
 
     /// Whether all eigenpairs are known.

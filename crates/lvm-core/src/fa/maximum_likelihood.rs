@@ -173,7 +173,9 @@ impl FaMl {
         if degrees_of_freedom(d, self.factors) < 0 || self.factors >= d.max(1) {
             let most = (0..d).take_while(|q| degrees_of_freedom(d, *q) >= 0).last().unwrap_or(0);
             let message = match most {
-                0 => format!("{} can't be determined from {}", count(self.factors, "factor"), count(d, "column")),
+                0 => {
+                    format!("{} can't be determined from {}; a factor needs 3 columns", count(self.factors, "factor"), count(d, "column"))
+                }
                 _ => format!("{} can't be determined from {}; at most {most} can", count(self.factors, "factor"), count(d, "column")),
             };
             return Err(Error::config("factors", message));

@@ -24,6 +24,8 @@ const AFAR: f64 = 1.0;
 /// Residual of the eigenpairs, where they are not all computed, at the end of an iteration, and that of a point far from the optimum: it
 /// enters F squared.
 const SHARP: f64 = 1e-13;
+/// The same where the residual is magnified.
+const SHARPEST: f64 = 1e-15;
 const ROUGH: f64 = 1e-6;
 /// Residual of the eigenpairs at a start that is a guess.
 const GUESS: f64 = 1e-2;
@@ -37,8 +39,10 @@ const LONGEST: f64 = 2.0;
 const NEAR_FLOOR: f64 = 0.03;
 /// Halvings of a step at most.
 const HALVINGS: usize = 30;
-/// A search that finds no better point has converged to rounding if the gradient is below this, or below what rounding makes of F.
+/// A search that finds no better point has converged to rounding if the gradient is below this.
 const ROUNDING: f64 = 1e-6;
+/// So many times what rounding makes of F hide a gain.
+const HIDDEN: f64 = 8.0;
 
 /// The algorithm: ψ_free ← ψ_free exp(−α H⁻¹ ∂F/∂log ψ), α by backtracking. An iteration is one such step with the Hessian, and up to
 /// twelve where H is the Fisher information corrected by L-BFGS.
@@ -73,6 +77,8 @@ enum Rest {
     Flat,
     /// No better point is to be found.
     Exhausted,
+    /// Nor is a gain predicted that rounding of F would not hide.
+    Rounding,
 }
 
 /// A positive definite model of the Hessian.
@@ -124,7 +130,8 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
             && match state.rest {
                 Rest::No => false,
                 Rest::Flat => largest <= self.gradient_tolerance,
-                Rest::Exhausted => largest <= self.gradient_tolerance.max(ROUNDING).max(state.point.rounding),
+                Rest::Exhausted => largest <= self.gradient_tolerance.max(ROUNDING),
+                Rest::Rounding => true,
             };
         Ok(Step { objective: f.sample.mean_log_likelihood(state.point.value), converged, repairs: Vec::new() })
     }
@@ -138,6 +145,10 @@ impl Algorithm<Concentrated<'_>> for QuasiNewton {
 fn free(p: &Point, floor: &Array1<f64>, gradient_tolerance: f64) -> Vec<usize> {
     let pushed = -2.0 * gradient_tolerance.max(1e-9);
     (0..p.psi.len()).filter(|&j| p.psi[j] > floor[j] || p.gradient[j] < pushed).collect()
+}
+
+fn sharp(p: &Point) -> f64 {
+    if p.magnified() > 1.0 { SHARPEST } else { SHARP }
 }
 
 impl State {
@@ -190,8 +201,8 @@ impl QuasiNewton {
     /// The point at ψ, as a function of nothing else.
     fn anew(&self, f: &Concentrated<'_>, psi: Array1<f64>, floor: &Array1<f64>) -> Result<Point> {
         let point = f.at(psi, None, ROUGH)?;
-        let far = free(&point, floor, self.gradient_tolerance).iter().any(|&j| point.gradient[j].abs() > FAR);
-        if far || point.is_full() { Ok(point) } else { f.at(point.psi.clone(), Some(&point), SHARP) }
+        let far = free(&point, floor, self.gradient_tolerance).iter().any(|&j| point.gradient[j].abs() > FAR + point.residual);
+        if far || point.is_full() { Ok(point) } else { f.at(point.psi.clone(), Some(&point), sharp(&point)) }
     }
 
     /// Steps with a memory of their own. Eigenvectors that are warm from them would be a memory too: they are computed anew.
@@ -216,7 +227,8 @@ impl QuasiNewton {
             state.rest = Rest::Exhausted;
         }
         if state.point.psi == start && state.point.value == value {
-            (state.rest, state.stuck) = (Rest::Exhausted, true);
+            state.stuck = true;
+            state.rest = if state.rest == Rest::Rounding { Rest::Rounding } else { Rest::Exhausted };
         }
         Ok(())
     }
@@ -252,7 +264,8 @@ impl QuasiNewton {
         }
         if !self.search(state, f, &free, &d, &vec![false; free.len()], HALVINGS)? {
             if state.pairs.is_empty() {
-                return self.release(state, f, Rest::Exhausted);
+                let hidden = -d.dot(&g) <= HIDDEN * state.point.rounding;
+                return self.release(state, f, if hidden { Rest::Rounding } else { Rest::Exhausted });
             }
             state.pairs.clear();
         }
@@ -272,7 +285,7 @@ impl QuasiNewton {
         let old = &state.point;
         let largest = state.largest(free);
         // L-BFGS learns from differences of gradients, which must be right to be worth keeping
-        let accuracy = (if largest > GROSS { 1e-2 } else { 1e-5 } * largest).clamp(SHARP, 1e-2);
+        let accuracy = (if largest > GROSS { 1e-2 } else { 1e-5 } * largest / old.magnified()).clamp(sharp(old), 1e-2);
         // what rounding makes of F, and inexact eigenpairs: their error enters it squared
         let inexact = if old.is_full() { 0.0 } else { accuracy * accuracy * state.factors as f64 };
         let noise = old.rounding + inexact;

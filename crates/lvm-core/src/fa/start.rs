@@ -12,12 +12,18 @@ use crate::random::{Purpose, stream};
 use ndarray::{Array1, Array2, Axis};
 use rand::RngExt;
 
+/// Least share of the variance that the first start gives to a uniqueness, and that the second does where that held one up: what the other
+/// columns explain to the last digit (two columns that are nearly equal) leads to other maxima from either.
+const SMALL: f64 = 0.005;
+const TINY: f64 = 1e-9;
+
 /// Where the first start of a fit is; further restarts are random.
 // there is one start a fit: its size does not matter, a box in every caller's hands would
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Start {
-    /// ψ_j = (1 − q/2D) / (S⁻¹)_jj (Jöreskog 1967): what the other columns leave of column j, somewhat reduced.
+    /// ψ_j = (1 − q/2D) / (S⁻¹)_jj (Jöreskog 1967): what the other columns leave of column j, somewhat reduced, and at least 0.005 of its
+    /// variance. Where that holds one up, the second start has these without it.
     #[default]
     PartialVariances,
     /// Uniquenesses as shares of the variance (D), each above 0 and at most 1.
@@ -69,12 +75,18 @@ impl Start {
 
     /// ψ for a restart, in the units of the sample covariance.
     pub(super) fn psi(&self, sample: &SampleCovariance, q: usize, seed: u64, restart: usize) -> Result<Array1<f64>> {
+        if let (1, Start::PartialVariances) = (restart, self) {
+            let psi = partial_variances(sample, q, TINY)?;
+            if psi.iter().zip(&sample.variance).any(|(psi, v)| *psi < SMALL * v) {
+                return Ok(psi);
+            }
+        }
         if restart > 0 {
             let mut rng = stream(seed, Purpose::Start, restart as u64);
             return Ok(sample.variance.mapv(|v| v * rng.random_range(0.05..0.95)));
         }
         match self {
-            Start::PartialVariances => partial_variances(sample, q),
+            Start::PartialVariances => partial_variances(sample, q, SMALL),
             Start::Uniquenesses(u) => Ok(&sample.variance * u),
             Start::Parameters(model) | Start::Resume(Fitted { model, .. }) => Ok(model.noise_variances() / &sample.unit.mapv(|s| s * s)),
         }
@@ -95,7 +107,7 @@ impl Start {
     }
 }
 
-fn partial_variances(sample: &SampleCovariance, q: usize) -> Result<Array1<f64>> {
+fn partial_variances(sample: &SampleCovariance, q: usize, least: f64) -> Result<Array1<f64>> {
     let d = sample.dim();
     let share = 1.0 - q as f64 / (2.0 * d as f64);
     // Fewer rows than columns, or columns that are linearly dependent: a small ridge leaves the order of the partial variances.
@@ -115,5 +127,5 @@ fn partial_variances(sample: &SampleCovariance, q: usize) -> Result<Array1<f64>>
     let inverse = linalg::inverse_lower(lower.view());
     let mut precision = Array1::zeros(d);
     inverse.outer_iter().for_each(|row| precision.zip_mut_with(&row, |p: &mut f64, v| *p += v * v));
-    Ok(ndarray::Zip::from(&precision).and(&sample.variance).map_collect(|p, v| (share / p).clamp(0.005 * v, 0.995 * v)))
+    Ok(ndarray::Zip::from(&precision).and(&sample.variance).map_collect(|p, v| (share / p).clamp(least * v, 0.995 * v)))
 }

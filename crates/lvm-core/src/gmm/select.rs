@@ -1,6 +1,6 @@
 //! The number of components and the covariance type, chosen by a criterion.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, count};
 use crate::fit::{Fitted, Progress, Status, Watch, unwatched};
 use crate::gmm::covariance::CovarianceType;
 use crate::gmm::em::{GmmEm, Start};
@@ -153,7 +153,10 @@ impl GmmSelect {
         }
         let folds = if self.folds == 0 && self.criterion == Criterion::HeldOut { 5 } else { self.folds };
         if folds == 1 || folds > n_present(data) {
-            return Err(Error::config("folds", format!("{folds}; at least 2 and at most one for each of the {} rows", n_present(data))));
+            return Err(Error::config(
+                "folds",
+                format!("{} of {}; 2 to that many are possible", count(folds, "fold"), count(n_present(data), "row")),
+            ));
         }
         Ok(folds)
     }

@@ -73,8 +73,11 @@ impl PpcaMl {
 /// q < D.
 pub(super) fn check_components(q: usize, d: usize) -> Result<()> {
     if q >= d && d > 0 {
-        let leave = if d == 1 { "1 column leaves".to_owned() } else { format!("{d} columns leave") };
-        let message = format!("{} asked for, but {leave} a direction for the noise only up to {}", count(q, "latent dimension"), d - 1);
+        let asked = count(q, "latent dimension");
+        let message = match d {
+            1 => format!("{asked} asked for, but a table of 1 column has room for none beside the noise; 2 columns or more are needed"),
+            _ => format!("{asked} asked for, but {d} columns leave a direction for the noise only up to {}", d - 1),
+        };
         return Err(Error::config("components", message));
     }
     Ok(())

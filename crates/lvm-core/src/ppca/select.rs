@@ -195,17 +195,18 @@ fn tabulate(q: usize, fit: &Result<Fitted<Ppca>>, data: &dyn RowSource, spectrum
             let n_parameters = n_parameters(data.n_cols(), q);
             candidate.criteria = Some(Criteria { log_likelihood: fit.objective() * n, n_parameters, n });
             candidate.status = Some(fit.status);
+            candidate.error = fit.is_floored().then(|| "the noise was held at the floor: the likelihood has no maximum".into());
         }
         Err(error) => candidate.failed(error),
     }
     candidate
 }
 
-/// The candidate with the highest score, the first of equals.
+/// The candidate with the highest score, the first of equals; one that is left aside only if there is no other.
 fn best_of(table: &[Candidate], criterion: Criterion) -> Result<usize> {
-    let mut best: Option<(usize, f64)> = None;
+    let mut best: Option<(usize, (bool, f64))> = None;
     for (i, candidate) in table.iter().enumerate() {
-        if let Some(score) = criterion.score(candidate)
+        if let Some(score) = criterion.score(candidate).map(|score| (candidate.error.is_none(), score))
             && best.is_none_or(|(_, b)| score > b)
         {
             best = Some((i, score));

@@ -156,7 +156,7 @@ fn all_components_but_one_is_the_unrestricted_gaussian() {
     assert!(matches!(error.kind(), ErrorKind::Config { field: "components", .. }), "{error}");
     assert!(error.to_string().contains("but 4 columns leave"), "{error}");
     let error = PpcaMl { components: 1, ..Default::default() }.fit(&array![[0.0], [1.0]], 0).unwrap_err();
-    assert!(error.to_string().contains("but 1 column leaves"), "{error}");
+    assert!(error.to_string().contains("2 columns or more are needed"), "{error}");
     // q = 0 is a Gaussian of equal variances
     let sphere = ml(0, Solver::Auto, &x);
     near(sphere.noise_variance(), m.covariance.diag().sum() / 4.0, 1e-14);

@@ -14,8 +14,8 @@ use std::path::Path;
 
 /// Fits a variational autoencoder.
 pub(crate) fn fit(args: &FitVaeArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
-    output::check_model_target(args.training.checkpoint.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
+    output::check_model_target(args.training.checkpoint.as_deref(), &args.data.data)?;
     if args.save.output.is_some() && args.save.output == args.training.checkpoint {
         return Err(Failure::usage("-o and --checkpoint name the same file; the model needs one of its own"));
     }

@@ -11,7 +11,7 @@ use lvm_deep::checkpoint;
 
 /// Goes on with a training.
 pub(crate) fn resume(args: &ResumeArgs) -> Outcome {
-    output::check_model_target(args.save.output.as_deref())?;
+    output::check_model_target(args.save.output.as_deref(), &args.data.data)?;
     let device = resolve(&args.neural)?;
     let path = args.checkpoint.display().to_string();
     let resumed = lvm_data::model::load_with(&args.checkpoint, |bytes| checkpoint::decode_training(bytes, device)).map_err(hint::data)?;

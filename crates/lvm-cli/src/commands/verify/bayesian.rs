@@ -51,7 +51,7 @@ pub(super) fn local_slack(model: &Model, subject: &Subject<'_>, now: f64) -> Res
 pub(super) fn record(model: &Model, recorded: f64, now: f64, slack: f64) -> Option<Finding> {
     let quantity = "ELBO per row, of the file and now";
     if !matches!(model, Model::Lda(_)) {
-        return fit::record(quantity, recorded, now);
+        return fit::record(quantity, recorded, now, 0.0);
     }
     let rounding = 1e-9 * (1.0 + recorded.abs());
     let limits = Limits { pass: rounding + 2.0 * slack, warn: 1e-2 * (1.0 + recorded.abs()), worst: Level::Fail };
@@ -114,7 +114,7 @@ pub(super) fn check(model: &Model, subject: &Subject<'_>, checks: &mut Checks) -
         }
         Model::Gmm(_) | Model::Ppca(_) | Model::Fa(_) => return Ok(()),
     };
-    checks.add(Some(fit::gain("gain of one more iteration", recorded, after, subject.status)));
+    checks.add(Some(fit::gain("gain of one more iteration", recorded, after, 0.0, subject.status)));
     restarts::check(model, subject, recorded, checks)
 }
 

@@ -34,7 +34,8 @@ pub(super) fn ppca(model: &Ppca, subject: &Subject<'_>, checks: &mut Checks) -> 
         stopping: ONE_ITERATION,
     };
     let after = em.fit(subject.rows, 0)?.objective();
-    checks.add(Some(fit::gain("gain of one more EM iteration", subject.mean_log_evidence(), after, subject.status)));
+    let rounding = fit::rounding(model.linear_gaussian());
+    checks.add(Some(fit::gain("gain of one more EM iteration", subject.mean_log_evidence(), after, rounding, subject.status)));
     Ok(())
 }
 
@@ -73,7 +74,8 @@ pub(super) fn factor_analysis(model: &FactorAnalysis, subject: &Subject<'_>, che
         ..FaMl::default()
     };
     let after = em.fit(subject.rows, 0)?.objective();
-    checks.add(Some(fit::gain("gain of one more EM iteration", subject.mean_log_evidence(), after, subject.status)));
+    let before = subject.mean_log_evidence();
+    checks.add(Some(fit::gain("gain of one more EM iteration", before, after, fit::rounding(inner), subject.status)));
     Ok(())
 }
 

@@ -169,6 +169,6 @@ fn maximum(model: &GaussianMixture, subject: &Subject<'_>, checks: &mut Checks) 
         ..GmmEm::default()
     };
     let after = em.fit(subject.rows, 0)?.objective();
-    checks.add(Some(fit::gain("gain of one more EM iteration", subject.mean_log_evidence(), after, subject.status)));
+    checks.add(Some(fit::gain("gain of one more EM iteration", subject.mean_log_evidence(), after, 0.0, subject.status)));
     Ok(())
 }

@@ -233,7 +233,14 @@ fn same_rows(
         return false;
     }
     let finding = match stored::n_parameters(&stored.model) {
-        Some(_) => fit::record("log p(x) per row, of the file and now", recorded, now),
+        Some(_) => {
+            let rounding = match &stored.model {
+                Model::Ppca(model) => fit::rounding(model.linear_gaussian()),
+                Model::Fa(model) => fit::rounding(model.linear_gaussian()),
+                _ => 0.0,
+            };
+            fit::record("log p(x) per row, of the file and now", recorded, now, rounding)
+        }
         None => bayesian::record(&stored.model, recorded, now, slack),
     };
     let same = finding.as_ref().is_some_and(|f| f.verdict < Level::Fail);

@@ -9,7 +9,7 @@ use ndarray::{Array2, Axis};
 const ITERATIONS: usize = 10_000;
 /// Converged when the projected gradient is this small relative to the size of the criterion's terms.
 const GRADIENT: f64 = 1e-9;
-/// What rounding can leave of it where no step helps: steps against a gradient g change the criterion by about g², which sinks below
+/// What rounding can leave of it where no step helps, or where steps creep within rounding: steps against a gradient g change the criterion by about g², which sinks below
 /// its rounding at √eps = 1.5e-8, times the condition of the Hessian.
 const STALLED: f64 = 1e-6;
 /// Halvings of a step at most.
@@ -74,13 +74,11 @@ pub(super) fn rotate(a: &Array2<f64>, start: Array2<f64>, gamma: f64) -> Result<
         });
         match next {
             Some(next) => point = next,
-            None => {
-                let small = point.size.sqrt() <= STALLED * scale;
-                return Ok((point.t, small));
-            }
+            None => break,
         }
     }
-    Ok((point.t, false))
+    let small = point.size.sqrt() <= STALLED * scale;
+    Ok((point.t, small))
 }
 
 /// f = ¼ Σ_{k≠l} Σ_j λ_jk² [(I − γ/D 11ᵀ) Λ²]_jl and ∂f/∂Λ.
