@@ -265,19 +265,16 @@ fn many_columns_with_nearly_equal_ones_converge() {
             let copy = x.column(0).mapv(|v| v + noise * rng.random_range(-1.0..1.0));
             x.column_mut(1).assign(&copy);
             let fitted = FaMl { factors: q, restarts: 4, ..Default::default() }.fit(&x, 1).unwrap();
-            // with 200 columns rounding can keep steps from finding the gain that the gradient promises; the fit then doesn't call itself
-            // converged, but must be as good
-            if d == 120 {
-                assert_eq!(fitted.status, Status::Converged, "{d} columns, noise {noise:e}");
-            }
             // the exact method shares nothing with it but the likelihood, and finds nothing better
             let stopping = Stopping { max_iterations: 20, tolerance: 0.0 };
             let start = Start::Parameters(fitted.model.clone());
             let on = FaMl { factors: q, method: Method::Ecme, start, stopping, ..Default::default() }.fit(&x, 1).unwrap();
-            // the trace of S against Σ⁻¹ is a small difference of numbers s_jj/ψ_j
-            let rounding = 16.0 * f64::EPSILON * (300.0 + fitted.model.uniquenesses().mapv(|u| 1.0 / u).sum());
+            // the trace of S against Σ⁻¹ is a small difference of numbers s_jj/ψ_j: where they are large, rounding of it hides a gain of 1e-5, and a
+            // fit that finds no step though its gradient asks for one doesn't call itself converged (docs/models/fa.md)
             let gain = on.objective() - fitted.objective();
-            assert!(gain < rounding, "{d} columns, noise {noise:e}: {gain:e} beyond the fit");
+            let tiny = fitted.model.uniquenesses().iter().any(|u| *u < 1e-5);
+            assert!(gain < if tiny { 1e-5 } else { 1e-10 }, "{d} columns, noise {noise:e}: {gain:e} beyond the fit");
+            assert!(fitted.status == Status::Converged || tiny, "{d} columns, noise {noise:e}");
         }
     }
 }
