@@ -24,9 +24,9 @@ const AFAR: f64 = 1.0;
 /// Residual of the eigenpairs, where they are not all computed, at the end of an iteration, and that of a point far from the optimum: it
 /// enters F squared.
 const SHARP: f64 = 1e-13;
-/// The same where the residual is magnified.
-const SHARPEST: f64 = 1e-15;
 const ROUGH: f64 = 1e-6;
+/// In place of [`SHARP`] where the gradient magnifies the residual.
+const SHARPEST: f64 = 1e-15;
 /// Residual of the eigenpairs at a start that is a guess.
 const GUESS: f64 = 1e-2;
 /// The derivative from which on a step needs no more than its direction.
@@ -64,6 +64,7 @@ pub(super) struct State {
     factors: usize,
     /// (Δx, Δ ∂F/∂x), newest last.
     pairs: Vec<(Array1<f64>, Array1<f64>)>,
+    /// Whether steps have come to rest.
     rest: Rest,
     /// An iteration has led back to where it began: the next would be the same.
     stuck: bool,
@@ -147,6 +148,7 @@ fn free(p: &Point, floor: &Array1<f64>, gradient_tolerance: f64) -> Vec<usize> {
     (0..p.psi.len()).filter(|&j| p.psi[j] > floor[j] || p.gradient[j] < pushed).collect()
 }
 
+/// The residual of eigenpairs near the optimum.
 fn sharp(p: &Point) -> f64 {
     if p.magnified() > 1.0 { SHARPEST } else { SHARP }
 }
@@ -228,7 +230,9 @@ impl QuasiNewton {
         }
         if state.point.psi == start && state.point.value == value {
             state.stuck = true;
-            state.rest = if state.rest == Rest::Rounding { Rest::Rounding } else { Rest::Exhausted };
+            if state.rest != Rest::Rounding {
+                state.rest = Rest::Exhausted;
+            }
         }
         Ok(())
     }
