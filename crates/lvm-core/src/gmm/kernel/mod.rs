@@ -24,7 +24,6 @@ use crate::gmm::prepared::Prepared;
 use crate::gmm::statistics::{Second, Statistics};
 use crate::sweep::{Block, Merge, Plan, RowBlock};
 use engine::{Sums, Workspace, add_between};
-use gram::LANEWISE;
 use ndarray::ArrayViewMut2;
 use tiles::Cells;
 
@@ -87,9 +86,12 @@ pub(crate) fn accumulate(prepared: &Prepared, block: &Block<'_>, accumulator: &m
         .map_err(|i| overflow(block.row_number(i), (0..block.n_cols()).map(|j| block.column(j)[i])))
 }
 
+/// Columns from which rows go into tiles as fast as columns do: rows of four cache lines.
+const LONG_ROW: usize = 32;
+
 /// Whether [`accumulate_rows`] does without a transposition that [`accumulate`] needs.
 pub(crate) fn wants_rows(covariance: CovarianceType, d: usize) -> bool {
-    covariance == CovarianceType::Full && d > LANEWISE
+    covariance == CovarianceType::Full && d >= LONG_ROW
 }
 
 /// As [`accumulate`], to the last bit, from rows.

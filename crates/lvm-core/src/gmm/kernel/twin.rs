@@ -198,7 +198,7 @@ fn many_columns_take_the_other_paths() {
 
 #[test]
 fn rows_and_columns_give_the_same_bits() {
-    for (n, d) in [(1, 65), (70, 72), (300, 100)] {
+    for (n, d) in [(1, 32), (300, 45), (130, 64), (1, 65), (70, 72), (300, 100)] {
         let case = case(n as u64, CovarianceType::Full, (n, d, 3), true, 0.2);
         let (prepared, plan) = (case.prepared(), Plan { block_rows: 128, leaves: 4 });
         let new = || Accumulator::new(CovarianceType::Full, 3, d);
