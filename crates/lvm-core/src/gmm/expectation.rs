@@ -8,7 +8,7 @@ use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::{argmax, normalise};
 use crate::gmm::statistics::Statistics;
 use crate::rows::{Missing, RowSource};
-use crate::sweep::{Block, RowBlock, sweep, sweep_by_row};
+use crate::sweep::{Block, sweep};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// The rule by which a row is shared out between the components of a mixture.
@@ -44,8 +44,7 @@ impl Expectation {
         let about = centres.unwrap_or(self.mixture.means().view());
         let new = || Accumulator::new(covariance, k, d);
         if plain && data.missing() == Missing::Refuse && kernel::wants_rows(covariance, d) {
-            let add = |sums: &mut Accumulator, block: &RowBlock<'_>| kernel::accumulate_rows(self.mixture.prepared(), block, sums);
-            return Ok(sweep_by_row(data, kernel::plan(covariance, k, d), new, add)?.finish(self.mixture.prepared()));
+            return kernel::sums_by_row(self.mixture.prepared(), data, covariance);
         }
         let sums = sweep(data, kernel::plan(covariance, k, d), new, |accumulator, block| {
             if plain && !block.has_missing() {

@@ -11,7 +11,7 @@ use crate::gmm::prepared::{Prepared, Whitening};
 use crate::gmm::statistics::{Second, Statistics};
 use crate::linalg;
 use crate::moments::refuse_missing;
-use crate::rows::RowSource;
+use crate::rows::{Missing, RowSource};
 use crate::sweep::{Block, check_shape, map_rows, sweep};
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
@@ -117,16 +117,17 @@ impl QuadraticScores {
         let (k, d) = self.prepared.means.dim();
         check_shape(data, Some(d))?;
         let kind = self.covariance();
-        let sums = sweep(
-            data,
-            kernel::plan(kind, k, d),
-            || Accumulator::new(kind, k, d),
-            |accumulator, block| {
+        let statistics = if data.missing() == Missing::Refuse && kernel::wants_rows(kind, d) {
+            kernel::sums_by_row(&self.prepared, data, kind)?
+        } else {
+            let new = || Accumulator::new(kind, k, d);
+            let sums = sweep(data, kernel::plan(kind, k, d), new, |accumulator, block| {
                 complete(block)?;
                 kernel::accumulate(&self.prepared, block, accumulator)
-            },
-        )?;
-        let mut sums = ResponsibilitySums::from(sums.finish(&self.prepared), self.prepared.means.clone());
+            })?;
+            sums.finish(&self.prepared)
+        };
+        let mut sums = ResponsibilitySums::from(statistics, self.prepared.means.clone());
         // Σ γ log γ = Σ γ log ρ − log Σ ρ
         sums.entropy = sums.log_normaliser - self.expected_score(&sums);
         Ok(sums)

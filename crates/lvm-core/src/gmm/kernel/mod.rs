@@ -22,7 +22,8 @@ use crate::gmm::covariance::CovarianceType;
 use crate::gmm::posterior::overflow;
 use crate::gmm::prepared::Prepared;
 use crate::gmm::statistics::{Second, Statistics};
-use crate::sweep::{Block, Merge, Plan, RowBlock};
+use crate::rows::RowSource;
+use crate::sweep::{Block, Merge, Plan, RowBlock, sweep_by_row};
 use engine::{Sums, Workspace, add_between};
 use ndarray::ArrayViewMut2;
 use tiles::Cells;
@@ -95,10 +96,18 @@ pub(crate) fn wants_rows(covariance: CovarianceType, d: usize) -> bool {
 }
 
 /// As [`accumulate`], to the last bit, from rows.
-pub(crate) fn accumulate_rows(prepared: &Prepared, block: &RowBlock<'_>, accumulator: &mut Accumulator) -> Result<()> {
+fn accumulate_rows(prepared: &Prepared, block: &RowBlock<'_>, accumulator: &mut Accumulator) -> Result<()> {
     let d = prepared.dim();
     add(prepared, Cells::ByRow(block.x), block.rows, block.weights, accumulator)
         .map_err(|i| overflow(block.row_number(i), block.x[i * d..(i + 1) * d].iter().copied()))
+}
+
+/// E-step of all rows of `data`, which refuses missing entries, by rows.
+pub(crate) fn sums_by_row(prepared: &Prepared, data: &dyn RowSource, covariance: CovarianceType) -> Result<Statistics> {
+    let (k, d) = prepared.means.dim();
+    let new = || Accumulator::new(covariance, k, d);
+    let add = |sums: &mut Accumulator, block: &RowBlock<'_>| accumulate_rows(prepared, block, sums);
+    Ok(sweep_by_row(data, plan(covariance, k, d), new, add)?.finish(prepared))
 }
 
 /// E-step of `rows` rows; `Err(i)` if row i is too far from everything.
