@@ -7,7 +7,7 @@ use crate::gmm::missing;
 use crate::gmm::mixture::GaussianMixture;
 use crate::gmm::posterior::{argmax, normalise};
 use crate::gmm::statistics::Statistics;
-use crate::rows::{Missing, RowSource};
+use crate::rows::RowSource;
 use crate::sweep::{Block, sweep};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
@@ -43,7 +43,7 @@ impl Expectation {
         let plain = centres.is_none() && self.rule == Rule::Posterior && self.mixture.covariance_type() == covariance;
         let about = centres.unwrap_or(self.mixture.means().view());
         let new = || Accumulator::new(covariance, k, d);
-        if plain && data.missing() == Missing::Refuse && kernel::wants_rows(covariance, d) {
+        if plain && kernel::wants_rows(data, covariance) {
             return kernel::sums_by_row(self.mixture.prepared(), data, covariance);
         }
         let sums = sweep(data, kernel::plan(covariance, k, d), new, |accumulator, block| {

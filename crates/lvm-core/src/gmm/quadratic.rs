@@ -11,7 +11,7 @@ use crate::gmm::prepared::{Prepared, Whitening};
 use crate::gmm::statistics::{Second, Statistics};
 use crate::linalg;
 use crate::moments::refuse_missing;
-use crate::rows::{Missing, RowSource};
+use crate::rows::RowSource;
 use crate::sweep::{Block, check_shape, map_rows, sweep};
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
@@ -117,7 +117,7 @@ impl QuadraticScores {
         let (k, d) = self.prepared.means.dim();
         check_shape(data, Some(d))?;
         let kind = self.covariance();
-        let statistics = if data.missing() == Missing::Refuse && kernel::wants_rows(kind, d) {
+        let statistics = if kernel::wants_rows(data, kind) {
             kernel::sums_by_row(&self.prepared, data, kind)?
         } else {
             let new = || Accumulator::new(kind, k, d);

@@ -22,7 +22,7 @@ use crate::gmm::covariance::CovarianceType;
 use crate::gmm::posterior::overflow;
 use crate::gmm::prepared::Prepared;
 use crate::gmm::statistics::{Second, Statistics};
-use crate::rows::RowSource;
+use crate::rows::{Missing, RowSource};
 use crate::sweep::{Block, Merge, Plan, RowBlock, sweep_by_row};
 use engine::{Sums, Workspace, add_between};
 use ndarray::ArrayViewMut2;
@@ -90,9 +90,9 @@ pub(crate) fn accumulate(prepared: &Prepared, block: &Block<'_>, accumulator: &m
 /// Columns from which rows go into tiles as fast as columns do: rows of four cache lines.
 const LONG_ROW: usize = 32;
 
-/// Whether [`accumulate_rows`] does without a transposition that [`accumulate`] needs.
-pub(crate) fn wants_rows(covariance: CovarianceType, d: usize) -> bool {
-    covariance == CovarianceType::Full && d >= LONG_ROW
+/// Whether [`sums_by_row`] can take `data`, and does without a transposition that [`accumulate`] needs.
+pub(crate) fn wants_rows(data: &dyn RowSource, covariance: CovarianceType) -> bool {
+    covariance == CovarianceType::Full && data.n_cols() >= LONG_ROW && data.missing() == Missing::Refuse
 }
 
 /// As [`accumulate`], to the last bit, from rows.
